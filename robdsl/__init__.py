@@ -1,0 +1,1 @@
+"""A text language for neural architectures, and what is done with them."""
