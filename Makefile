@@ -1,0 +1,60 @@
+# Every target sets up what it needs: a virtual environment in .venv, made once and again when pyproject.toml changes.
+# Another interpreter: make test PYTHON=python3.12. Some of the tests: make test ARGS="tests/syntax -k fmt".
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+READY := .venv/ready
+ARGS ?=
+
+# Two processes of one thread each: tests are many and small, and more threads only wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+PARALLEL := -n 2 --dist worksteal
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all test-gpu lint bench docs clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Compile RobNet-free, report on it, run a forward pass
+	$(BIN)/robdsl compile archs/robnet_free.rob -o build/robnet_free.py
+	$(BIN)/robdsl info archs/robnet_free.rob
+	$(BIN)/python -c "import torch, robdsl; \
+		model = robdsl.compile(robdsl.load('archs/robnet_free.rob')).eval(); \
+		print('two images in, logits out:', tuple(model(torch.rand(2, 3, 32, 32)).shape))"
+
+test: $(READY) ## Run the tests that are not marked slow (under 12 minutes on two cores)
+	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)
+
+test-all: $(READY) ## Run every test that needs no GPU
+	$(PYTEST) $(PARALLEL) $(ARGS)
+
+test-gpu: $(READY) ## Run the tests marked gpu; fails where there is no CUDA device
+	$(PYTEST) --gpu -m gpu $(ARGS)
+
+lint: $(READY) ## Check style, types, and that each stage imports only those before it
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## Run every program benchmarks/bench_*.py, one after the other
+	@set -e; for program in $(basename $(notdir $(wildcard benchmarks/bench_*.py))); do \
+		echo "== $$program"; $(BIN)/python -m benchmarks.$$program; done
+
+docs: $(READY) ## Check the documentation: links, commands and .rob blocks of README and docs/
+	$(PYTEST) tests/house/test_readme.py tests/house/test_links.py $(wildcard tests/docs) $(ARGS)
+
+clean: ## Remove what was built and cached (not .venv)
+	rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# Where Debian's python3-venv is missing, venv cannot bring pip along; then the pip outside installs one inside.
+$(READY): pyproject.toml setup.py
+	@test -n "$(PYTHON)" || { echo "robdsl needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "robdsl needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0])'
+	@echo "Setting up .venv (once: this downloads PyTorch and takes some minutes)"
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \
+		{ $(PYTHON) -m venv --clear --without-pip .venv && $(PYTHON) -m pip --python $(BIN)/python install pip; }
+	$(BIN)/python -m pip install --editable '.[dev]'
+	@touch $@
