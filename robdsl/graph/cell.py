@@ -1,0 +1,185 @@
+"""Elaborated cells: a DAG with every alternative of every open edge worked out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+from robdsl.diagnostics.source import Span
+from robdsl.graph.operations import Choice, Cost, Operation
+from robdsl.graph.shapes import Shape
+from robdsl.graph.values import Value
+
+
+@dataclass(frozen=True)
+class OpenEdge:
+    """What there is to choose on an edge; compared by value, so that equal cells offer equal choices.
+
+    Attributes:
+        source, target: node names.
+        kind: ``any`` subset of the alternatives, or exactly ``one``.
+        names: the alternatives as a long-form choice calls them.
+        empty: the index of ``none`` among the alternatives of a ``one`` edge, or None.
+        direct: whether the target is the next node after the source.
+    """
+
+    source: str
+    target: str
+    kind: Literal["any", "one"]
+    names: tuple[str, ...]
+    empty: int | None
+    direct: bool
+
+    @property
+    def most(self) -> int:
+        """How many alternatives can be taken at most (``none`` counts for nothing)."""
+        return len(self.names) if self.kind == "any" else 1
+
+    def taken(self, chosen: tuple[int, ...]) -> tuple[int, ...]:
+        """The alternatives in ``chosen`` that put something on the edge."""
+        return tuple(index for index in chosen if index != self.empty)
+
+    @cached_property
+    def options(self) -> tuple[tuple[int, ...], ...]:
+        """Every choice that can be made here, in the order of their codes read as numbers."""
+        if self.kind == "one":
+            return tuple((index,) for index in range(len(self.names)))
+        count = len(self.names)
+        return tuple(
+            tuple(i for i in range(count) if code >> (count - 1 - i) & 1) for code in range(2**count)
+        )
+
+    def __str__(self) -> str:
+        return f"`{self.source} -> {self.target}`"
+
+
+@dataclass(frozen=True, eq=False)
+class CellNode:
+    """A node of a cell: an input, the sum of its edges, or a join of other nodes.
+
+    Attributes:
+        index: its place in node order.
+        join: ``concat``, ``sum`` or ``mul`` with `operands` in the order written; None for the others.
+    """
+
+    name: str
+    index: int
+    shape: Shape
+    span: Span
+    is_input: bool = False
+    join: Literal["concat", "sum", "mul"] | None = None
+    operands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class CellEdge:
+    """An edge with its operation, or with the alternatives of an open edge.
+
+    Attributes:
+        alternatives: one operation for a closed edge; None stands for ``none``.
+        opens: the place of this edge in alpha; None for a closed edge.
+        key: the name of the edge in weights' keys, unique in its cell.
+        labels: the names of the alternatives in weights' keys, unique on the edge.
+        span: the statement that this edge comes from.
+    """
+
+    source: str
+    target: str
+    alternatives: tuple[Operation | None, ...]
+    shape: Shape
+    span: Span
+    key: str
+    opens: int | None = None
+    labels: tuple[str, ...] = ("",)
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One cell definition for given arguments and input shapes.
+
+    Attributes:
+        inputs: the names of the inputs, oldest first.
+        nodes: by name, in node order.
+        edges: in the order written.
+        order: node names, sources before targets.
+        opens: the open edges, in the order of alpha.
+    """
+
+    name: str
+    arguments: tuple[tuple[str, Value], ...]
+    span: Span
+    inputs: tuple[str, ...]
+    nodes: dict[str, CellNode]
+    edges: tuple[CellEdge, ...]
+    order: tuple[str, ...]
+    opens: tuple[OpenEdge, ...]
+
+    @property
+    def in_shapes(self) -> tuple[Shape, ...]:
+        return tuple(self.nodes[name].shape for name in self.inputs)
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.nodes["out"].shape
+
+    @cached_property
+    def entering(self) -> dict[str, tuple[CellEdge, ...]]:
+        """The edges into each node, in the order written."""
+        into: dict[str, list[CellEdge]] = {name: [] for name in self.nodes}
+        for edge in self.edges:
+            into[edge.target].append(edge)
+        return {name: tuple(edges) for name, edges in into.items()}
+
+    def chosen(self, edge: CellEdge, choice: Choice) -> Iterator[tuple[str, Operation]]:
+        """The operations that flow along an edge, each with its label ("" on a closed edge)."""
+        indices = (0,) if edge.opens is None else choice[edge.opens]
+        for index in indices:
+            operation = edge.alternatives[index]
+            if operation is not None:
+                yield edge.labels[index], operation
+
+    @property
+    def everything(self) -> Choice:
+        """The choice of every alternative of every open edge: the cell of the supernet."""
+        return tuple(tuple(range(len(edge.names))) for edge in self.opens)
+
+    @cached_property
+    def always_live(self) -> bool:
+        """Whether ``out`` can be reached from every node whatever is chosen."""
+        return len(self.live(())) == len(self.nodes)
+
+    def live(self, choice: Choice) -> frozenset[str]:
+        """The nodes from which ``out`` is reached along chosen edges (along closed ones alone, for no choice)."""
+        live = {"out"}
+        for name in reversed(self.order):
+            if name not in live:
+                continue
+            live.update(self.nodes[name].operands)
+            for edge in self.entering[name]:
+                closed = edge.opens is None
+                if (closed or choice) and any(True for _ in self.chosen(edge, choice)):
+                    live.add(edge.source)
+        return frozenset(live)
+
+    @cached_property
+    def most(self) -> Cost:
+        """The cost with everything chosen."""
+        return self.cost(self.everything)
+
+    def cost(self, choice: Choice) -> Cost:
+        """The cost of the cell with its open edges closed by ``choice``; what never reaches ``out`` costs nothing."""
+        total = Cost()
+        depth = dict.fromkeys(self.nodes, 0)
+        live = frozenset(self.nodes) if self.always_live else self.live(choice)
+        for name in self.order:
+            if name not in live:
+                continue
+            for operand in self.nodes[name].operands:
+                depth[name] = max(depth[name], depth[operand])
+            for edge in self.entering[name]:
+                for _, operation in self.chosen(edge, choice):
+                    total = total.beside(operation.cost)
+                    depth[name] = max(depth[name], depth[edge.source] + operation.cost.depth)
+        return replace(total, depth=depth["out"])

@@ -1,0 +1,177 @@
+"""Stages as straight lists of primitives: what a compiler lowers, a hash reads and a drawing counts.
+
+One list a stage, inputs before users. Operations are inlined down to primitives; a node that sums several edges
+becomes one ``sum``; what ``out`` does not need is not there, an empty edge costs nothing, and a node whose edges
+were all left empty becomes ``zeros``. Keys are the names of modules: ``x0_to_n0.sep_conv_3x3.depthwise_1``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+from robdsl.diagnostics.source import Span
+from robdsl.graph.cell import Cell
+from robdsl.graph.operations import (
+    CellOperation,
+    ChainOperation,
+    Choice,
+    Operation,
+    PrimitiveOperation,
+    SumOperation,
+)
+from robdsl.graph.primitives import Primitive
+from robdsl.graph.shapes import Shape
+
+Kind = Literal["input", "primitive", "sum", "concat", "mul", "zeros"]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One value of a stage and how it is made.
+
+    Attributes:
+        key: unique in its stage; for a primitive, the path of its module below the stage ("" when the stage is it).
+        kind: how `inputs` become this value; ``zeros`` takes its first input's batch size only.
+        inputs: places of earlier steps in the list.
+        primitive: for ``primitive``, what is applied to the one input.
+        shape: of the value, without the batch.
+        span: the text that asks for it.
+        node: the node of the stage's cell whose value this is, or "".
+    """
+
+    key: str
+    kind: Kind
+    inputs: tuple[int, ...]
+    shape: Shape
+    span: Span
+    primitive: Primitive | None = None
+    node: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class FlatStage:
+    """The steps of one stage; the first `arity` of them are its inputs, `output` is the place of its result."""
+
+    arity: int
+    steps: tuple[Step, ...]
+    output: int
+
+
+def flatten(operation: Operation, inputs: Sequence[Shape]) -> FlatStage:
+    """The steps of a stage whose inputs have the given shapes.
+
+    Cells of the same template and choice share one `FlatStage` (the same object), which is how a compiler knows that
+    they can share code.
+    """
+    if isinstance(operation, CellOperation):
+        return _flat_cell(operation.cell, operation.choice)
+    writer = _Writer()
+    entering = writer.add("input", "input", (), inputs[0], operation.span)
+    return FlatStage(1, tuple(writer.steps), writer.operation(operation, entering, ""))
+
+
+@lru_cache(maxsize=4096)
+def _flat_cell(cell: Cell, choice: Choice) -> FlatStage:
+    writer = _Writer()
+    places = [
+        writer.add(name, "input", (), cell.nodes[name].shape, cell.nodes[name].span, node=name) for name in cell.inputs
+    ]
+    output = writer.cell(cell, choice, places, "")
+    return FlatStage(len(places), tuple(writer.steps), output)
+
+
+@dataclass
+class _Writer:
+    steps: list[Step] = field(default_factory=list)
+    _keys: Counter[str] = field(default_factory=Counter)
+
+    def add(
+        self,
+        key: str,
+        kind: Kind,
+        inputs: tuple[int, ...],
+        shape: Shape,
+        span: Span,
+        primitive: Primitive | None = None,
+        node: str = "",
+    ) -> int:
+        self._keys[key] += 1
+        if self._keys[key] > 1:
+            key = f"{key}_{self._keys[key]}"
+        self.steps.append(Step(key, kind, inputs, shape, span, primitive, node))
+        return len(self.steps) - 1
+
+    def operation(self, operation: Operation, entering: int, key: str, node: str = "") -> int:
+        """Writes an operation on the value at ``entering``; the place of its result."""
+        match operation:
+            case PrimitiveOperation():
+                if operation.primitive.name == "identity" and not node:
+                    return entering
+                return self.add(
+                    key, "primitive", (entering,), operation.out_shape, operation.span, operation.primitive, node
+                )
+            case ChainOperation():
+                for index, part in enumerate(operation.parts):
+                    last = index == len(operation.parts) - 1
+                    entering = self.operation(part, entering, _below(key, part, index), node if last else "")
+                return entering
+            case SumOperation():
+                parts = tuple(
+                    self.operation(part, entering, _below(key, part, index)) for index, part in enumerate(operation.parts)
+                )
+                return self.add(_join(key, "sum"), "sum", parts, operation.out_shape, operation.span, node=node)
+            case CellOperation():
+                return self.cell(operation.cell, operation.choice, [entering], key)
+        raise AssertionError(f"an operation of an unknown kind: {operation}")
+
+    def cell(self, cell: Cell, choice: Choice, inputs: Sequence[int], prefix: str) -> int:
+        """Writes a cell on the values at ``inputs``; the place of its ``out``."""
+        place = dict(zip(cell.inputs, inputs, strict=True))
+        live = frozenset(cell.nodes) if cell.always_live else cell.live(choice)
+        top = prefix == ""
+        for name in cell.order:
+            if name in place or name not in live:
+                continue
+            node = cell.nodes[name]
+            shown = name if top else ""
+            if node.join is not None:
+                operands = tuple(place[each] for each in node.operands)
+                place[name] = self.add(_join(prefix, name), node.join, operands, node.shape, node.span, node=shown)
+                continue
+            parts = []
+            for edge in cell.entering[name]:
+                for label, operation in cell.chosen(edge, choice):
+                    key = _join(prefix, _join(edge.key, label))
+                    parts.append(self.operation(operation, place[edge.source], key))
+            if not parts:
+                anything = place[cell.inputs[0]]
+                place[name] = self.add(_join(prefix, name), "zeros", (anything,), node.shape, node.span, node=shown)
+            elif len(parts) == 1:
+                place[name] = parts[0]
+            else:
+                place[name] = self.add(_join(prefix, name), "sum", tuple(parts), node.shape, node.span, node=shown)
+        return place["out"]
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix and name else prefix or name
+
+
+def _below(key: str, part: Operation, index: int) -> str:
+    """The key of a part of a chain or sum: what it is and where it stands."""
+    match part:
+        case Operation(name=name) if name:
+            pass
+        case PrimitiveOperation():
+            name = part.primitive.name
+        case ChainOperation():
+            name = "chain"
+        case SumOperation():
+            name = "sum"
+        case _:
+            name = "part"
+    return _join(key, f"{name}_{index}")

@@ -1,0 +1,311 @@
+"""Nets and spaces: what a program that uses the library holds in its hands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from robdsl.diagnostics import codes
+from robdsl.diagnostics.diagnostic import Diagnostic, Label, RobError
+from robdsl.diagnostics.source import NOWHERE, Source, Span
+from robdsl.graph.choices import Pick, alpha_text, read_bits
+from robdsl.graph.layout import Layout, MetaValue, Stage
+from robdsl.graph.operations import CellOperation, Choice, Cost, close
+from robdsl.graph.rules import Term
+from robdsl.graph.shapes import Shape
+from robdsl.graph.values import Value
+from robdsl.syntax import nodes
+from robdsl.syntax.parser import parse
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from robdsl.graph.sampling import Counter as ChoiceCounter
+    from robdsl.graph.sampling import RandomSource
+    from robdsl.graph.statistics import Statistics
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """A checked network: every parameter has a value, every open edge is closed, every rule holds.
+
+    Only `robdsl.load`, a `Space` and the functions of this package make nets, and each of them checks. A compiler can
+    take a `Net` and ask no more questions.
+
+    Attributes:
+        name: as in the text.
+        layout: the stages, with picks open.
+        choices: what was chosen for each pick.
+        meta: facts that the text carries.
+        definition: the tree that it was elaborated from; None for a net that a space made.
+        whole: whether every alternative of every edge is present (a supernet).
+    """
+
+    name: str
+    layout: Layout
+    choices: tuple[Choice, ...] = ()
+    meta: Mapping[str, MetaValue] = field(default_factory=dict)
+    definition: nodes.NetDefinition | None = None
+    whole: bool = False
+
+    # --- what it is
+
+    @property
+    def parameters(self) -> dict[str, Value]:
+        """The values of its parameters, such as ``width`` and ``classes``."""
+        return dict(self.layout.parameters)
+
+    @property
+    def space(self) -> Space | None:
+        """The space that it stands in, or None."""
+        return Space(self.layout) if self.layout.spaces else None
+
+    @property
+    def image(self) -> Shape:
+        """Channels, height and width of the images it takes."""
+        return self.layout.image
+
+    @property
+    def classes(self) -> int:
+        """How many numbers it gives for an image (its logits, for a classifier)."""
+        return self.layout.stages[-1].shape[0]
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages, with every pick closed."""
+        return tuple(
+            Stage(stage.name, close(stage.operation, self.choices), stage.inputs, stage.span)
+            for stage in self.layout.stages
+        )
+
+    @property
+    def alpha(self) -> list[str]:
+        """One code a pick: ``11 10 | 11 11 10 | ...``."""
+        return [alpha_text(pick, choice) for pick, choice in zip(self.layout.picks, self.choices, strict=True)]
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        return self.layout.warnings
+
+    # --- what it amounts to
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Parameters, multiply-adds and depth of the whole net."""
+        return cost_of(self.layout, self.stages)
+
+    def stats(self) -> Statistics:
+        """Sizes, and for each cell density, direct and skip counts of each operation."""
+        from robdsl.graph.statistics import statistics
+
+        return statistics(self)
+
+    @cached_property
+    def graph(self) -> nx.MultiDiGraph[str]:
+        """Every primitive of the net as one networkx graph (attributes: `robdsl.graph.views`)."""
+        from robdsl.graph.views import primitive_graph
+
+        return primitive_graph(self)
+
+    @cached_property
+    def cells(self) -> tuple[nx.MultiDiGraph[str], ...]:
+        """One networkx graph for each stage that is a cell (attributes: `robdsl.graph.views`)."""
+        from robdsl.graph.views import cell_graphs
+
+        return cell_graphs(self)
+
+    @cached_property
+    def hash(self) -> str:
+        """A canonical hash: equal for nets that compute the same function of their weights, whatever their text looks like."""
+        from robdsl.graph.canonical import canonical_hash
+
+        return canonical_hash(self)
+
+    def __repr__(self) -> str:
+        return f"<Net {self.name}: {len(self.stages)} stages, {self.cost.params:,} parameters>"
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """A checked search space: a net with open edges, and the rules for closing them."""
+
+    layout: Layout
+
+    @property
+    def name(self) -> str:
+        return self.layout.spaces[-1].name
+
+    @property
+    def parameters(self) -> dict[str, Value]:
+        return dict(self.layout.parameters)
+
+    @property
+    def picks(self) -> tuple[Pick, ...]:
+        """What there is to choose."""
+        return self.layout.picks
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        return self.layout.warnings
+
+    def net(self, alpha: str | Sequence[str] | Mapping[str, str], name: str | None = None) -> Net:
+        """The net that ``alpha`` stands for: one code, one for each pick in order, or one by each pick's name.
+
+        Raises:
+            RobError: the codes do not fit the space, or break a rule.
+        """
+        written = _written(alpha, self.picks)
+        choices: list[Choice] = []
+        wrong: list[Diagnostic] = []
+        for pick, text in zip(self.picks, written, strict=True):
+            read = read_bits(pick, _bits(text))
+            if isinstance(read, list):
+                wrong.extend(read)
+            else:
+                choices.append(read)
+        if wrong:
+            raise RobError(wrong)
+        return self.choose(choices, name)
+
+    def choose(self, choices: Sequence[Choice], name: str | None = None) -> Net:
+        """As `net`, for choices that are not written as text.
+
+        Raises:
+            ValueError: a choice does not fit its pick.
+            RobError: a rule is broken.
+        """
+        if len(choices) != len(self.picks):
+            raise ValueError(f"{self.name} has {len(self.picks)} picks, and {len(choices)} choices were given")
+        for pick, choice in zip(self.picks, choices, strict=True):
+            if not pick.admits(choice):
+                raise ValueError(f"this is no choice for `pick {pick.name}`: {choice}")
+        net = Net(name or f"{self.name}_net", self.layout, tuple(choices))
+        broken = tuple(broken_rules(net, lambda index: None))
+        if broken:
+            raise RobError(broken)
+        return net
+
+    def supernet(self) -> Net:
+        """Every open edge with every alternative. Rules do not apply to it: it is what nets are taken from."""
+        return Net(f"{self.name}_supernet", self.layout, tuple(pick.everything for pick in self.picks), whole=True)
+
+    @cached_property
+    def _counter(self) -> ChoiceCounter:
+        from robdsl.graph.sampling import Counter
+
+        return Counter(self.layout)
+
+    def size(self) -> int:
+        """How many nets there are in the space, rules obeyed, exactly.
+
+        Raises:
+            Uncountable: a rule speaks of something that cannot be summed over edges.
+        """
+        return self._counter.total
+
+    def sample(self, rng: RandomSource | int | None = None) -> Net:
+        """A net drawn uniformly from all nets of the space, rules obeyed.
+
+        Args:
+            rng: a `random.Random` or a `numpy.random.Generator`; a seed; None for a fresh one.
+        """
+        return Net(f"{self.name}_net", self.layout, self._counter.draw(rng))
+
+    def __repr__(self) -> str:
+        return f"<Space {self.name}: {len(self.picks)} picks of {sum(len(p.opens) for p in self.picks)} open edges>"
+
+
+# --- rules
+
+
+@dataclass(frozen=True)
+class NetMeasures:
+    """Measures of one net."""
+
+    net: Net
+
+    def term(self, term: Term) -> int:
+        return term.of(self.net.choices[term.pick])
+
+    def whole(self, name: str) -> int:
+        value: int = getattr(self.net.cost, name)
+        return value
+
+
+def broken_rules(net: Net, at: object) -> Iterator[Diagnostic]:
+    """What is wrong with a net under the rules of its layout."""
+    for rule in net.layout.rules:
+        yield from rule.verify(net.name, NetMeasures(net), at)  # type: ignore[arg-type]
+
+
+def cost_of(layout: Layout, stages: Sequence[Stage]) -> Cost:
+    """Parameters and multiply-adds of all stages that the last one needs, and the longest path through them."""
+    live = live_stages(stages)
+    total = Cost()
+    depth: list[int] = []
+    for index, stage in enumerate(stages):
+        before = max((depth[each] for each in stage.inputs if each >= 0), default=0)
+        if index not in live:
+            depth.append(before)
+            continue
+        cost = stage.operation.cost
+        total = total.beside(cost)
+        depth.append(before + cost.depth)
+    return Cost(total.params, total.macs, depth[-1], total.primitives)
+
+
+def live_stages(stages: Sequence[Stage]) -> frozenset[int]:
+    """The stages whose outputs the last one needs, directly or not."""
+    live = {len(stages) - 1}
+    for index in range(len(stages) - 1, -1, -1):
+        if index in live:
+            live.update(each for each in stages[index].inputs if each >= 0)
+    return frozenset(live)
+
+
+# --- alpha as text
+
+
+def _written(alpha: str | Sequence[str] | Mapping[str, str], picks: tuple[Pick, ...]) -> list[str]:
+    if isinstance(alpha, str):
+        alpha = [alpha]
+    if isinstance(alpha, Mapping):
+        names = [pick.name for pick in picks]
+        unknown = sorted(set(alpha) - set(names))
+        missing = [name for name in names if name not in alpha]
+        if unknown or missing:
+            raise ValueError(f"alpha must have one code for each of the picks {names}; unknown: {unknown}, missing: {missing}")
+        return [alpha[name] for name in names]
+    if len(alpha) != len(picks):
+        raise ValueError(f"alpha must have {len(picks)} codes, one for each pick, not {len(alpha)}")
+    return list(alpha)
+
+
+def _bits(text: str) -> nodes.PickBits:
+    """The tree of one code."""
+    from robdsl.syntax.parser import MAX_FILE
+
+    if len(text) > MAX_FILE:
+        raise ValueError("alpha is too long")
+    tree = parse(Source("<alpha>", f"net alpha in space_ {{ pick 0 = {text} }}"))
+    statement = tree.definitions[0].body
+    if len(tree.definitions) != 1 or not isinstance(statement, tuple) or len(statement) != 1:
+        raise RobError([codes.UNEXPECTED.at(NOWHERE, "one code is groups of bits, separated by `|`", found=text[:40])])
+    bits = statement[0]
+    assert isinstance(bits, nodes.PickBits)
+    return bits
+
+
+def pick_counts(net: Net) -> Counter[str]:
+    """How often each alternative was chosen, over all picks."""
+    counts: Counter[str] = Counter()
+    for pick, choice in zip(net.layout.picks, net.choices, strict=True):
+        for edge, chosen in zip(pick.opens, choice, strict=True):
+            counts.update(edge.names[index] for index in edge.taken(chosen))
+    return counts
+
+
+__all__ = ["CellOperation", "Label", "Net", "Space", "Span", "broken_rules"]
