@@ -8,7 +8,7 @@ were all left empty becomes ``zeros``. Keys are the names of modules: ``x0_to_n0
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
@@ -40,7 +40,6 @@ class Step:
         primitive: for ``primitive``, what is applied to the one input.
         shape: of the value, without the batch.
         span: the text that asks for it.
-        node: the node of the stage's cell whose value this is, or "".
     """
 
     key: str
@@ -49,16 +48,22 @@ class Step:
     shape: Shape
     span: Span
     primitive: Primitive | None = None
-    node: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class FlatStage:
-    """The steps of one stage; the first `arity` of them are its inputs, `output` is the place of its result."""
+    """The steps of one stage.
+
+    Attributes:
+        arity: how many of the first steps are its inputs, oldest first.
+        output: the place of its result.
+        places: for a stage that is a cell, where the value of each of its nodes is made.
+    """
 
     arity: int
     steps: tuple[Step, ...]
     output: int
+    places: Mapping[str, int] = field(default_factory=dict)
 
 
 def flatten(operation: Operation, inputs: Sequence[Shape]) -> FlatStage:
@@ -78,10 +83,10 @@ def flatten(operation: Operation, inputs: Sequence[Shape]) -> FlatStage:
 def _flat_cell(cell: Cell, choice: Choice) -> FlatStage:
     writer = _Writer()
     places = [
-        writer.add(name, "input", (), cell.nodes[name].shape, cell.nodes[name].span, node=name) for name in cell.inputs
+        writer.add(name, "input", (), cell.nodes[name].shape, cell.nodes[name].span) for name in cell.inputs
     ]
-    output = writer.cell(cell, choice, places, "")
-    return FlatStage(len(places), tuple(writer.steps), output)
+    values = writer.cell(cell, choice, places, "")
+    return FlatStage(len(places), tuple(writer.steps), values["out"], values)
 
 
 @dataclass
@@ -97,50 +102,44 @@ class _Writer:
         shape: Shape,
         span: Span,
         primitive: Primitive | None = None,
-        node: str = "",
     ) -> int:
         self._keys[key] += 1
         if self._keys[key] > 1:
             key = f"{key}_{self._keys[key]}"
-        self.steps.append(Step(key, kind, inputs, shape, span, primitive, node))
+        self.steps.append(Step(key, kind, inputs, shape, span, primitive))
         return len(self.steps) - 1
 
-    def operation(self, operation: Operation, entering: int, key: str, node: str = "") -> int:
+    def operation(self, operation: Operation, entering: int, key: str) -> int:
         """Writes an operation on the value at ``entering``; the place of its result."""
         match operation:
             case PrimitiveOperation():
-                if operation.primitive.name == "identity" and not node:
+                if operation.primitive.name == "identity":
                     return entering
-                return self.add(
-                    key, "primitive", (entering,), operation.out_shape, operation.span, operation.primitive, node
-                )
+                return self.add(key, "primitive", (entering,), operation.out_shape, operation.span, operation.primitive)
             case ChainOperation():
                 for index, part in enumerate(operation.parts):
-                    last = index == len(operation.parts) - 1
-                    entering = self.operation(part, entering, _below(key, part, index), node if last else "")
+                    entering = self.operation(part, entering, _below(key, part, index))
                 return entering
             case SumOperation():
                 parts = tuple(
                     self.operation(part, entering, _below(key, part, index)) for index, part in enumerate(operation.parts)
                 )
-                return self.add(_join(key, "sum"), "sum", parts, operation.out_shape, operation.span, node=node)
+                return self.add(_join(key, "sum"), "sum", parts, operation.out_shape, operation.span)
             case CellOperation():
-                return self.cell(operation.cell, operation.choice, [entering], key)
+                return self.cell(operation.cell, operation.choice, [entering], key)["out"]
         raise AssertionError(f"an operation of an unknown kind: {operation}")
 
-    def cell(self, cell: Cell, choice: Choice, inputs: Sequence[int], prefix: str) -> int:
-        """Writes a cell on the values at ``inputs``; the place of its ``out``."""
+    def cell(self, cell: Cell, choice: Choice, inputs: Sequence[int], prefix: str) -> dict[str, int]:
+        """Writes a cell on the values at ``inputs``; where the value of each of its nodes is made."""
         place = dict(zip(cell.inputs, inputs, strict=True))
         live = frozenset(cell.nodes) if cell.always_live else cell.live(choice)
-        top = prefix == ""
         for name in cell.order:
             if name in place or name not in live:
                 continue
             node = cell.nodes[name]
-            shown = name if top else ""
             if node.join is not None:
                 operands = tuple(place[each] for each in node.operands)
-                place[name] = self.add(_join(prefix, name), node.join, operands, node.shape, node.span, node=shown)
+                place[name] = self.add(_join(prefix, name), node.join, operands, node.shape, node.span)
                 continue
             parts = []
             for edge in cell.entering[name]:
@@ -149,12 +148,12 @@ class _Writer:
                     parts.append(self.operation(operation, place[edge.source], key))
             if not parts:
                 anything = place[cell.inputs[0]]
-                place[name] = self.add(_join(prefix, name), "zeros", (anything,), node.shape, node.span, node=shown)
+                place[name] = self.add(_join(prefix, name), "zeros", (anything,), node.shape, node.span)
             elif len(parts) == 1:
                 place[name] = parts[0]
             else:
-                place[name] = self.add(_join(prefix, name), "sum", tuple(parts), node.shape, node.span, node=shown)
-        return place["out"]
+                place[name] = self.add(_join(prefix, name), "sum", tuple(parts), node.shape, node.span)
+        return place
 
 
 def _join(prefix: str, name: str) -> str:
