@@ -76,7 +76,8 @@ def flatten(operation: Operation, inputs: Sequence[Shape]) -> FlatStage:
         return _flat_cell(operation.cell, operation.choice)
     writer = _Writer()
     entering = writer.add("input", "input", (), inputs[0], operation.span)
-    return FlatStage(1, tuple(writer.steps), writer.operation(operation, entering, ""))
+    output = writer.operation(operation, entering, "")
+    return FlatStage(1, tuple(writer.steps), output)
 
 
 @lru_cache(maxsize=4096)

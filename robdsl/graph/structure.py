@@ -129,9 +129,10 @@ class _CellCheck:
                     last[name.name] = index
         for index, statement in enumerate(self.cell.body):
             for each in nodes.walk(statement):
-                match each:
-                    case nodes.Attribute(value=ident) | nodes.Name() as ident if last.get(ident.name, -1) >= index:
-                        yield codes.TOO_EARLY.at(each.span, name=ident.name)
+                if isinstance(each, nodes.Attribute | nodes.Name):
+                    name = each.value.name if isinstance(each, nodes.Attribute) else each.name
+                    if last.get(name, -1) >= index:
+                        yield codes.TOO_EARLY.at(each.span, name=name)
 
     def _inputs(self) -> Iterator[Diagnostic]:
         statements = [each for each in self.cell.body if isinstance(each, nodes.Inputs)]
