@@ -32,7 +32,7 @@ def load(what: str | Path, net: str | None = None, **parameters: object) -> Net:
         RobError: with every mistake that could be told apart; its text shows them.
         TypeError: a parameter is no number, bool or word.
     """
-    program = _Program()
+    program = Program()
     file, name = program.find(what, "net", net)
     bound = program.choose(file, "net", name)
     return program.net(bound, {key: outside(key, value) for key, value in parameters.items()})
@@ -40,7 +40,7 @@ def load(what: str | Path, net: str | None = None, **parameters: object) -> Net:
 
 def load_space(what: str | Path, space: str | None = None, **parameters: object) -> Space:
     """A search space; as `load`. In bare names ``-`` and ``_`` are the same."""
-    program = _Program()
+    program = Program()
     file, name = program.find(what, "space", space)
     bound = program.choose(file, "space", name)
     return program.space(bound, {key: outside(key, value) for key, value in parameters.items()})
@@ -48,7 +48,7 @@ def load_space(what: str | Path, space: str | None = None, **parameters: object)
 
 def check_file(path: str | Path) -> tuple[Diagnostic, ...]:
     """Every mistake and warning in a file, its definitions, its nets and its spaces; none when all is well."""
-    program = _Program()
+    program = Program()
     try:
         program.check(program.loader.file(Path(path)))
     except RobError as error:
@@ -58,7 +58,7 @@ def check_file(path: str | Path) -> tuple[Diagnostic, ...]:
 
 def check_source(source: Source, path: Path | None = None) -> tuple[Diagnostic, ...]:
     """As `check_file`, for a text; ``path`` is where it would lie, for its ``use``s."""
-    program = _Program()
+    program = Program()
     try:
         program.check(program.loader.text(source, path))
     except RobError as error:
@@ -66,7 +66,7 @@ def check_source(source: Source, path: Path | None = None) -> tuple[Diagnostic, 
     return program.report.diagnostics
 
 
-class _Program:
+class Program:
     """One program being read and elaborated; mistakes collect in ``report``."""
 
     def __init__(self) -> None:

@@ -1,0 +1,68 @@
+"""``robdsl compile``: from a file to a network."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robdsl.graph.load import load
+
+from .console import fail, find, out, settings, show_diagnostics, show_json, working
+from .info import describe_net, headline, net_name
+
+SUFFIXES = {"py": ".py", "pt2": ".pt2", "onnx": ".onnx", "rob": ".rob", "json": ".json"}
+
+
+def compile(
+    file: Annotated[str, typer.Argument(help="A file, or the name of a shipped net.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to write; `-` for the terminal.  [default: NET.SUFFIX]")
+    ] = None,
+    emit: Annotated[str, typer.Option(metavar="py|pt2|onnx|rob|json", help="What to write.")] = "py",
+    net: Annotated[str | None, typer.Option(help="Which net, where the file defines several.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter's value.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights for pt2 and onnx.  [default: fresh ones]")] = None,
+    seed: Annotated[int, typer.Option(help="The seed of fresh weights.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Check a file, compile its net and write the artifact: by default a readable PyTorch module that needs only torch.
+
+    Example: robdsl compile robnet_free -o robnet_free.py
+    """
+    if emit not in SUFFIXES:
+        raise typer.BadParameter(f"`{emit}` is not one of {', '.join(SUFFIXES)}", param_hint="--emit")
+    if weights is not None and emit not in ("pt2", "onnx"):
+        raise typer.BadParameter(f"a {emit} file holds no weights", param_hint="--weights")
+    path = find(file)
+    started = time.perf_counter()
+    found = load(path, net_name(file, path, net), **settings(set_ or []))
+    show_diagnostics(found.warnings)
+    target = output or Path(f"{found.name}{SUFFIXES[emit]}")
+    if target.exists() and path.exists() and target.samefile(path):
+        raise typer.Exit(fail(f"{target} is the file that is being compiled; name another with -o"))
+    if str(target) == "-" and emit in ("pt2", "onnx"):
+        raise typer.BadParameter(f"a {emit} file is not text", param_hint="--output")
+
+    with working(f"compiling {found.name}"):
+        from robdsl.compiler.emit import EmitError, emit_text, write
+
+        try:
+            if str(target) == "-":
+                typer.echo(emit_text(found, emit), nl=False)
+                return
+            write(found, emit, target, weights=weights, seed=seed)
+        except EmitError as error:
+            raise typer.Exit(fail(str(error))) from None
+    seconds = time.perf_counter() - started
+    if as_json:
+        show_json({"written": str(target), "emit": emit, "seconds": round(seconds, 3), **describe_net(found)})
+        return
+    title, *rest = headline(found)
+    out.print(f"[bold]{title}[/]")
+    for line in rest:
+        out.print(f"  {line}")
+    out.print(f"wrote {target} ({target.stat().st_size / 1024:,.0f} KiB) in {seconds:.1f} s", markup=False)
+

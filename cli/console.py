@@ -1,0 +1,101 @@
+"""What all commands share: printing, diagnostics, finding files, reading ``--set``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from robdsl.diagnostics.diagnostic import Diagnostic
+from robdsl.diagnostics.render import render_all, to_json
+from robdsl.graph.index import shipped
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def plural(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def fail(message: str) -> int:
+    """Says what is wrong with the input; the exit status for it."""
+    err.print(f"[bold red]error[/]: {_plain(message)}")
+    return 1
+
+
+def _plain(text: str) -> str:
+    """Text without rich's markup, whatever brackets it holds."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def show_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
+    """Errors and warnings on stderr, with a line that counts them."""
+    found = tuple(diagnostics)
+    if not found:
+        return
+    typer.echo(render_all(found, color=err.is_terminal), err=True)
+    typer.echo(f"\n{count_line(found)}", err=True)
+
+
+def count_line(found: tuple[Diagnostic, ...]) -> str:
+    errors = sum(each.severity == "error" for each in found)
+    warnings = len(found) - errors
+    said = [plural(errors, "error")] if errors else []
+    return " and ".join(said + ([plural(warnings, "warning")] if warnings else []))
+
+
+def show_json(value: object) -> None:
+    json.dump(value, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def diagnostics_json(diagnostics: Iterable[Diagnostic]) -> list[dict[str, object]]:
+    return [to_json(each) for each in diagnostics]
+
+
+def find(name: str) -> Path:
+    """The file that an argument means: a path, or the bare name of a shipped net or space."""
+    path = Path(name)
+    if path.suffix == ".rob" or path.exists():
+        return path
+    known = {**dict(shipped("space")), **dict(shipped("net"))}
+    return known.get(name.replace("-", "_"), path)
+
+
+def settings(given: list[str]) -> dict[str, object]:
+    """``--set classes=100`` as parameters; a value that is no number or boolean is a word."""
+    return dict(_setting(each) for each in given)
+
+
+def _setting(given: str) -> tuple[str, object]:
+    name, equals, text = given.partition("=")
+    if not equals or not name.isidentifier():
+        raise typer.BadParameter(f"`{given}` is not NAME=VALUE", param_hint="--set")
+    if text in ("true", "false"):
+        return name, text == "true"
+    for kind in (int, float):
+        try:
+            return name, kind(text)
+        except ValueError:
+            continue
+    if not text.isidentifier():
+        raise typer.BadParameter(f"`{text}` is neither a number, `true`, `false` nor a word", param_hint="--set")
+    return name, text
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Shows on a terminal that something is going on; says nothing elsewhere."""
+    if err.is_terminal:
+        with err.status(what):
+            yield
+    else:
+        yield
