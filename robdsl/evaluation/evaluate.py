@@ -261,7 +261,7 @@ class _Sums:
 def _merge(
     findings: list[Finding], names: list[str], data: Data, batch: int, ranks: Ranks, device: torch.device
 ) -> tuple[Tensor, list[list[float]]]:
-    """Over all processes: which examples are right under what, (names, N) bool, and the passes and seconds."""
+    """Over all processes: which examples are right under what, (names, N) bool, and the passes, seconds."""
     correct = torch.zeros(len(names), len(data), dtype=torch.int64)
     costs = torch.zeros(len(names), 3, dtype=torch.float64)
     for finding in findings:

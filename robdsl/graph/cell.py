@@ -169,13 +169,14 @@ class Cell:
         return self.cost(self.everything)
 
     def cost(self, choice: Choice) -> Cost:
-        """The cost of the cell with its open edges closed by ``choice``; what never reaches ``out`` costs nothing."""
+        """The cost of the cell with its open edges closed by ``choice``.
+
+        Whatever was chosen counts, also what ``out`` does not need, so that sizes are sums over edges and equal those
+        of the published code.
+        """
         total = Cost()
         depth = dict.fromkeys(self.nodes, 0)
-        live = frozenset(self.nodes) if self.always_live else self.live(choice)
         for name in self.order:
-            if name not in live:
-                continue
             for operand in self.nodes[name].operands:
                 depth[name] = max(depth[name], depth[operand])
             for edge in self.entering[name]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -58,12 +58,15 @@ class FlatStage:
         arity: how many of the first steps are its inputs, oldest first.
         output: the place of its result.
         places: for a stage that is a cell, where the value of each of its nodes is made.
+        idle: primitives that were chosen but that the result does not need: nothing computes them, but they have modules, so
+            that the keys of weights do not depend on what is dead. Their `inputs` mean nothing.
     """
 
     arity: int
     steps: tuple[Step, ...]
     output: int
     places: Mapping[str, int] = field(default_factory=dict)
+    idle: tuple[Step, ...] = ()
 
 
 def flatten(operation: Operation, inputs: Sequence[Shape]) -> FlatStage:
@@ -77,7 +80,7 @@ def flatten(operation: Operation, inputs: Sequence[Shape]) -> FlatStage:
     writer = _Writer()
     entering = writer.add("input", "input", (), inputs[0], operation.span)
     output = writer.operation(operation, entering, "")
-    return FlatStage(1, tuple(writer.steps), output)
+    return _needed(1, writer.steps, output, {})
 
 
 @lru_cache(maxsize=4096)
@@ -87,7 +90,19 @@ def _flat_cell(cell: Cell, choice: Choice) -> FlatStage:
         writer.add(name, "input", (), cell.nodes[name].shape, cell.nodes[name].span) for name in cell.inputs
     ]
     values = writer.cell(cell, choice, places, "")
-    return FlatStage(len(places), tuple(writer.steps), values["out"], values)
+    return _needed(len(places), writer.steps, values["out"], values)
+
+
+def _needed(arity: int, steps: Sequence[Step], output: int, places: Mapping[str, int]) -> FlatStage:
+    """The stage with what its output needs, and beside it what was written in vain."""
+    needed = {*range(arity), output}
+    for index in range(len(steps) - 1, -1, -1):
+        if index in needed:
+            needed.update(steps[index].inputs)
+    new = {old: place for place, old in enumerate(sorted(needed))}
+    kept = tuple(replace(steps[old], inputs=tuple(new[each] for each in steps[old].inputs)) for old in new)
+    idle = tuple(step for old, step in enumerate(steps) if old not in needed and step.primitive is not None)
+    return FlatStage(arity, kept, new[output], {name: new[old] for name, old in places.items() if old in new}, idle)
 
 
 @dataclass
@@ -133,9 +148,8 @@ class _Writer:
     def cell(self, cell: Cell, choice: Choice, inputs: Sequence[int], prefix: str) -> dict[str, int]:
         """Writes a cell on the values at ``inputs``; where the value of each of its nodes is made."""
         place = dict(zip(cell.inputs, inputs, strict=True))
-        live = frozenset(cell.nodes) if cell.always_live else cell.live(choice)
         for name in cell.order:
-            if name in place or name not in live:
+            if name in place:
                 continue
             node = cell.nodes[name]
             if node.join is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -242,19 +242,14 @@ def broken_rules(net: Net, at: object) -> Iterator[Diagnostic]:
 
 
 def cost_of(layout: Layout, stages: Sequence[Stage]) -> Cost:
-    """Parameters and multiply-adds of all stages that the last one needs, and the longest path through them."""
-    live = live_stages(stages)
+    """Parameters and multiply-adds of all stages, and the longest path through them."""
     total = Cost()
     depth: list[int] = []
-    for index, stage in enumerate(stages):
-        before = max((depth[each] for each in stage.inputs if each >= 0), default=0)
-        if index not in live:
-            depth.append(before)
-            continue
+    for stage in stages:
         cost = stage.operation.cost
         total = total.beside(cost)
-        depth.append(before + cost.depth)
-    return Cost(total.params, total.macs, depth[-1], total.primitives)
+        depth.append(max((depth[each] for each in stage.inputs if each >= 0), default=0) + cost.depth)
+    return replace(total, depth=depth[-1])
 
 
 def live_stages(stages: Sequence[Stage]) -> frozenset[int]:

@@ -1,0 +1,1 @@
+"""Source positions, errors as data, and their renderers."""
