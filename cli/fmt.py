@@ -13,7 +13,7 @@ from robdsl.diagnostics.diagnostic import RobError
 from robdsl.diagnostics.source import Source
 from robdsl.files import write_atomic
 from robdsl.graph.respell import respell
-from robdsl.syntax.formatter import format_file, format_source
+from robdsl.syntax.formatter import format_checked, format_source
 from robdsl.syntax.parser import decode, read_source
 
 from .console import err, plural, show_diagnostics
@@ -68,4 +68,4 @@ def _read(name: str) -> tuple[Source, Path | None]:
 def _formatted(source: Source, path: Path | None, form: Literal["edges", "alpha"] | None) -> str:
     if form is None:
         return format_source(source)
-    return format_file(respell(source, path, form))
+    return format_checked(respell(source, path, form))

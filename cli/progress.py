@@ -1,0 +1,87 @@
+"""Progress of long work: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.live import Live
+from rich.text import Text
+
+from .console import err
+from .running import clock
+
+if TYPE_CHECKING:
+    from robdsl.evaluation import EvaluationProgress
+    from robdsl.training import Event
+
+#: Seconds between two plain lines.
+_PATIENCE = 20.0
+
+
+class Line:
+    """One line that changes in place on a terminal; elsewhere a line now and then."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=err, transient=True, refresh_per_second=8) if err.is_terminal else None
+        self._told = time.monotonic()
+
+    def __enter__(self) -> Line:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def passing(self, text: str) -> None:
+        """Something that soon is no longer true."""
+        if self._live is not None:
+            self._live.update(Text(text))
+        elif time.monotonic() - self._told >= _PATIENCE:
+            self.lasting(text)
+
+    def lasting(self, text: str) -> None:
+        """Something to keep on the screen."""
+        self._told = time.monotonic()
+        err.print(text, markup=False)
+
+
+def show_training(line: Line, event: Event) -> None:
+    """Shows one event of a training run."""
+    from robdsl.training import BatchDone, CheckpointRefused, EpochDone, Started
+
+    match event:
+        case Started():
+            where = f"goes on from {event.resumed}" if event.resumed else f"{event.epochs} epochs of {event.batches} batches"
+            line.lasting(f"{event.folder}: {where}")
+        case CheckpointRefused():
+            line.lasting(f"warning: {event.path} is not used: {event.reason}")
+        case BatchDone():
+            line.passing(
+                f"epoch {event.epoch + 1}/{event.epochs}, batch {event.batch + 1}/{event.batches}: loss {event.loss:.3f}, "
+                f"{event.images_per_second:.0f} images/s, {clock(event.seconds_left)} left"
+            )
+        case EpochDone():
+            line.lasting(f"{_epoch_line(event.record)}, {clock(event.seconds_left)} left")
+
+
+def _epoch_line(record: dict) -> str:  # type: ignore[type-arg]
+    said = [f"epoch {int(record['epoch']) + 1}", f"loss {float(record['loss']):.3f}"]
+    for key, text in (("val_natural", "natural"), ("val_robust", "robust"), ("train_robust", "robust in training")):
+        value = record.get(key)
+        if isinstance(value, dict):
+            value = value.get("accuracy")
+        if isinstance(value, int | float):
+            said.append(f"{text} {100 * value:.1f}%")
+    return ", ".join(said)
+
+
+def show_evaluation(line: Line, event: EvaluationProgress) -> None:
+    """Shows how far an evaluation is."""
+    share = event.accuracy.share
+    line.passing(
+        f"{event.attack}: {event.done}/{event.total}, {100 * share:.1f}% so far, "
+        f"{event.images_per_second:.0f} images/s, {clock(event.seconds_left)} left"
+    )
