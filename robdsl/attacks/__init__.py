@@ -1,0 +1,76 @@
+"""Adversarial attacks on any model that maps images in [0, 1] to logits."""
+
+from robdsl.attacks.core.amounts import Amount, fraction_text, to_fraction
+from robdsl.attacks.core.ball import Norm
+from robdsl.attacks.core.guard import Mode, undisturbed
+from robdsl.attacks.core.interface import Attack, AttackResult
+from robdsl.attacks.core.losses import Loss, kl_divergence
+from robdsl.attacks.core.precision import Precision
+from robdsl.attacks.core.query import misclassified
+from robdsl.attacks.functions import (
+    apgd,
+    apgd_t,
+    autoattack,
+    bim,
+    cw,
+    cw_l2,
+    deepfool,
+    fab_t,
+    fgsm,
+    mi_fgsm,
+    pgd,
+    square,
+)
+from robdsl.attacks.methods.auto_attack import AutoAttack
+from robdsl.attacks.methods.auto_pgd import APGD, APGDTargeted
+from robdsl.attacks.methods.carlini_wagner import CWL2
+from robdsl.attacks.methods.deep_fool import DeepFool
+from robdsl.attacks.methods.fast_boundary import FABTargeted
+from robdsl.attacks.methods.fast_gradient import FGSM
+from robdsl.attacks.methods.momentum import MIFGSM
+from robdsl.attacks.methods.projected_gradient import BIM, CW, PGD
+from robdsl.attacks.methods.random_search import Square
+from robdsl.attacks.names import ATTACKS, UnknownAttackError, parse_attack, parse_attacks
+
+__all__ = [
+    "APGD",
+    "ATTACKS",
+    "BIM",
+    "CW",
+    "CWL2",
+    "FGSM",
+    "MIFGSM",
+    "PGD",
+    "APGDTargeted",
+    "Amount",
+    "Attack",
+    "AttackResult",
+    "AutoAttack",
+    "DeepFool",
+    "FABTargeted",
+    "Loss",
+    "Mode",
+    "Norm",
+    "Precision",
+    "Square",
+    "UnknownAttackError",
+    "apgd",
+    "apgd_t",
+    "autoattack",
+    "bim",
+    "cw",
+    "cw_l2",
+    "deepfool",
+    "fab_t",
+    "fgsm",
+    "fraction_text",
+    "kl_divergence",
+    "mi_fgsm",
+    "misclassified",
+    "parse_attack",
+    "parse_attacks",
+    "pgd",
+    "square",
+    "to_fraction",
+    "undisturbed",
+]

@@ -1,0 +1,122 @@
+"""PGD and what is PGD by another loss or start: BIM, and Carlini and Wagner's margin under the PGD loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from robdsl.attacks.core.amounts import Amount, to_fraction
+from robdsl.attacks.core.interface import DEFAULT_STEP, Attack, Problem
+from robdsl.attacks.core.losses import Loss, dlr, margin, summed_cross_entropy
+from robdsl.attacks.core.query import misclassified
+
+LossName = Literal["ce", "margin", "dlr"]
+_LOSSES: dict[str, Loss] = {"ce": summed_cross_entropy, "margin": margin, "dlr": dlr}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PGD(Attack):
+    """Projected gradient ascent (Madry et al. 2018).
+
+    The loop is a forward pass, a backward pass to the input alone and three pointwise operations in place: it
+    allocates nothing of its own and never waits for the device.
+
+    Attributes:
+        step_size: the length of a step, in the budget's norm.
+        steps: the number of steps, one forward and one backward pass each.
+        restarts: how many times to begin anew; from the second on only with examples not fooled so far, at
+            one more forward pass each to find them.
+        random_start: begin from a uniform draw from the budget, not from the clean image.
+        loss: what to climb: cross-entropy, the margin, DLR, or a function of logits and labels.
+        skip_fooled: leave an example alone from the step that fools it. Less work on weak models, at the
+            price of one synchronization a step; off, every example takes every step, as is usual.
+    """
+
+    step_size: Amount = DEFAULT_STEP
+    steps: int = 20
+    restarts: int = 1
+    random_start: bool = True
+    loss: LossName | Loss = "ce"
+    skip_fooled: bool = False
+
+    kind: ClassVar[str] = "pgd"
+    takes_start: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._fix("step_size", self.step_size)
+        self._at_least("steps", 0)
+        self._at_least("restarts", 1)
+        if isinstance(self.loss, str):
+            self._choice("loss", self.loss, tuple(_LOSSES))
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}{self.steps}" + ("" if self.norm == "linf" else f"_{self.norm}")
+
+    def _perturb(self, problem: Problem) -> Tensor:
+        images = self._climb(problem)
+        for _ in range(self.restarts - 1):
+            left = (~problem.query.fooled(images, problem.labels)).nonzero().squeeze(1)
+            if not len(left):
+                break
+            part = problem.select(left)
+            again = self._climb(part)
+            newly = part.query.fooled(again, part.labels)
+            images[left[newly]] = again[newly]
+        return images
+
+    def _climb(self, problem: Problem) -> Tensor:
+        if self.skip_fooled:
+            return self._climb_skipping(problem)
+        query, ball, labels = problem.query, problem.ball, problem.labels
+        size, loss = float(to_fraction(self.step_size)), self._loss()
+        images = self._starting_images(problem, random=self.random_start)
+        scratch = torch.empty_like(images)
+        for _ in range(self.steps):
+            gradient, _, _ = query.gradient(images, labels, loss)
+            ball.project_(ball.climb_(images, gradient, size, scratch))
+        return images
+
+    def _climb_skipping(self, problem: Problem) -> Tensor:
+        size, loss = float(to_fraction(self.step_size)), self._loss()
+        final = self._starting_images(problem, random=self.random_start)
+        images, left = final.clone(), torch.arange(len(final), device=final.device)
+        for _ in range(self.steps):
+            gradient, _, logits = problem.query.gradient(images, problem.labels, loss)
+            standing = (~misclassified(logits, problem.labels)).nonzero().squeeze(1)
+            if len(standing) < len(left):
+                final[left] = images
+                problem, images, left = problem.select(standing), images[standing], left[standing]
+                gradient = gradient[standing]
+                if not len(left):
+                    return final
+            problem.ball.project_(problem.ball.climb_(images, gradient, size, torch.empty_like(images)))
+        final[left] = images
+        return final
+
+    def _loss(self) -> Loss:
+        return _LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class BIM(PGD):
+    """The basic iterative method (Kurakin et al. 2017): PGD from the clean image."""
+
+    random_start: bool = False
+
+    kind: ClassVar[str] = "bim"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CW(PGD):
+    """Carlini and Wagner's margin loss under the PGD loop, as robustness papers report "C&W" in
+    L-infinity.
+    """
+
+    loss: LossName | Loss = "margin"
+
+    kind: ClassVar[str] = "cw"
