@@ -23,8 +23,8 @@ PROGRAMS = ROOT / "tests" / "data" / "programs"
 NETS = dict(shipped("net"))
 SPACES = dict(shipped("space"))
 
-#: With 10 classes for 32 x 32 images, with 1000 for ImageNet. The RobNets' are those of the published code, the
-#: others' those of the nets that the paper's Table 1 rounds; robnet_small and robnet_medium are checked below.
+#: With 10 classes for 32 x 32 images, with 1000 for ImageNet. The RobNets' are those of the published code,
+#: the others' those that the paper's Table 1 rounds; robnet_small and robnet_medium are checked below.
 PARAMETERS = {
     "robnet_large": 6_842_710,
     "robnet_large_v2": 33_326_666,
