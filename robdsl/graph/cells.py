@@ -41,10 +41,17 @@ class _Written:
 class CellBuilder:
     """Builds one `Cell`; mistakes are reported to the elaborator, as many as can be told apart."""
 
-    def __init__(self, elaborator: Elaborator, bound: Bound, arguments: Arguments, in_shapes: tuple[Shape, ...]) -> None:
+    def __init__(
+        self, elaborator: Elaborator, bound: Bound, arguments: Arguments, in_shapes: tuple[Shape, ...]
+    ) -> None:
         definition = bound.definition
         assert isinstance(definition, nodes.CellDefinition)
-        self._elaborator, self._definition, self._file, self._arguments = elaborator, definition, bound.file, arguments
+        self._elaborator, self._definition, self._file, self._arguments = (
+            elaborator,
+            definition,
+            bound.file,
+            arguments,
+        )
         self._names = node_order(definition)
         self._index = {name: index for index, name in enumerate(self._names)}
         self._written = [
@@ -86,7 +93,9 @@ class CellBuilder:
         if poisoned:
             raise Poisoned
         with self._elaborator.reporting():
-            return self._cell(tuple(each.name for each in inputs), tuple(name for name in order if name in self._index))
+            return self._cell(
+                tuple(each.name for each in inputs), tuple(name for name in order if name in self._index)
+            )
 
     # --- what waits for what
 
@@ -162,7 +171,9 @@ class CellBuilder:
                     span = self._operation_span(written.statement)
                     first = first or (edge.shape, span)
                     if edge.shape != first[0]:
-                        raise Fault(self._differ(f"the edges into `{name}` have values", first, (edge.shape, span)))
+                        raise Fault(
+                            self._differ(f"the edges into `{name}` have values", first, (edge.shape, span))
+                        )
             except Poisoned:
                 failed = True
         if failed:
@@ -178,7 +189,12 @@ class CellBuilder:
     def _differ(self, what: str, first: tuple[Shape, Span], second: tuple[Shape, Span]) -> Diagnostic:
         related = [] if first[1] == second[1] else [Label(first[1], f"this gives {show(first[0])}")]
         return codes.SHAPES_DIFFER.at(
-            second[1], f"this gives {show(second[0])}", what=what, first=show(first[0]), second=show(second[0]), related=related
+            second[1],
+            f"this gives {show(second[0])}",
+            what=what,
+            first=show(first[0]),
+            second=show(second[0]),
+            related=related,
         )
 
     def _edge(self, place: int, written: _Written) -> CellEdge | None:
@@ -186,7 +202,9 @@ class CellBuilder:
         operation = written.statement.operation
         alternatives: tuple[Operation | None, ...]
         if operation is None:
-            identity = PrimitiveOperation(entering, entering, written.statement.span, primitive=Primitive("identity"))
+            identity = PrimitiveOperation(
+                entering, entering, written.statement.span, primitive=Primitive("identity")
+            )
             alternatives = (identity,)
         elif is_open(operation, self._file) is not None:
             alternatives = self._alternatives(place, operation, entering)
@@ -229,7 +247,11 @@ class CellBuilder:
             if not self._elaborator.sound(bound):
                 raise Poisoned
             arguments = self._elaborator.bind(operation, bound.definition.parameters, scope)
-            operation, scope, file = bound.definition.body, Scope(dict(arguments), entering=entering), bound.file
+            operation, scope, file = (
+                bound.definition.body,
+                Scope(dict(arguments), entering=entering),
+                bound.file,
+            )
         assert isinstance(operation, nodes.Choice)
         return operation, scope, file
 
@@ -286,7 +308,16 @@ class CellBuilder:
                 tuple(each.name for each in join.operands) if join else (),
             )
         edges, opens = self._keyed()
-        cell = Cell(self._definition.name.name, self._arguments, self._definition.span, inputs, cell_nodes, edges, order, opens)
+        cell = Cell(
+            self._definition.name.name,
+            self._arguments,
+            self._definition.span,
+            inputs,
+            cell_nodes,
+            edges,
+            order,
+            opens,
+        )
         check_size(cell.most, self._definition.name.span)
         return cell
 
@@ -294,7 +325,11 @@ class CellBuilder:
         """The edges with their names, and the open ones in the order of alpha."""
         alpha = sorted(
             self._choices,
-            key=lambda place: (self._index[self._written[place].target], self._index[self._written[place].source], place),
+            key=lambda place: (
+                self._index[self._written[place].target],
+                self._index[self._written[place].source],
+                place,
+            ),
         )
         position = {place: index for index, place in enumerate(alpha)}
         seen: Counter[str] = Counter()
@@ -312,7 +347,9 @@ class CellBuilder:
 
     def _open(self, place: int) -> OpenEdge:
         written, choice = self._written[place], self._choices[place]
-        empty = next((i for i, each in enumerate(choice.alternatives) if isinstance(each, nodes.Nothing)), None)
+        empty = next(
+            (i for i, each in enumerate(choice.alternatives) if isinstance(each, nodes.Nothing)), None
+        )
         direct = self._index[written.target] == self._index[written.source] + 1
         return OpenEdge(written.source, written.target, choice.kind, names_of(choice), empty, direct)
 
@@ -321,7 +358,9 @@ def names_of(choice: nodes.Choice) -> tuple[str, ...]:
     """What the alternatives are called in a long-form choice: by name, else token for token."""
     called = Counter(each.callee.name for each in choice.alternatives if isinstance(each, nodes.Call))
     return tuple(
-        each.callee.name if isinstance(each, nodes.Call) and called[each.callee.name] == 1 else show_operation(each)
+        each.callee.name
+        if isinstance(each, nodes.Call) and called[each.callee.name] == 1
+        else show_operation(each)
         for each in choice.alternatives
     )
 
@@ -330,7 +369,9 @@ def labels_of(choice: nodes.Choice) -> tuple[str, ...]:
     """Names for the alternatives in weights' keys, the same whatever is chosen."""
     called = Counter(each.callee.name for each in choice.alternatives if isinstance(each, nodes.Call))
     return tuple(
-        each.callee.name if isinstance(each, nodes.Call) and called[each.callee.name] == 1 else f"alternative_{index}"
+        each.callee.name
+        if isinstance(each, nodes.Call) and called[each.callee.name] == 1
+        else f"alternative_{index}"
         for index, each in enumerate(choice.alternatives)
     )
 
@@ -346,7 +387,9 @@ def spoken_values(condition: nodes.Expr, scope: Scope) -> str:
                 continue
             text = show_expression(each)
             if kind_of(value) != f"the word `{text}`":
-                said.setdefault(text, f"{text} = {value}" if not isinstance(value, float) else f"{text} = {value:.6g}")
+                said.setdefault(
+                    text, f"{text} = {value}" if not isinstance(value, float) else f"{text} = {value:.6g}"
+                )
     return ", ".join(said.values())
 
 

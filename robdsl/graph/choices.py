@@ -33,7 +33,9 @@ class Pick:
     @cached_property
     def groups(self) -> tuple[tuple[str, tuple[OpenEdge, ...]], ...]:
         """The open edges by the node that they go to."""
-        return tuple((target, tuple(edges)) for target, edges in groupby(self.opens, key=lambda each: each.target))
+        return tuple(
+            (target, tuple(edges)) for target, edges in groupby(self.opens, key=lambda each: each.target)
+        )
 
     @cached_property
     def everything(self) -> Choice:
@@ -65,7 +67,11 @@ def read_bits(pick: Pick, written: nodes.PickBits) -> Choice | list[Diagnostic]:
         expected = ", ".join(f"`{target}`" for target, _ in pick.groups)
         return [
             codes.GROUPS.at(
-                written.span, pick=pick.name, wanted=len(pick.groups), got=len(written.groups), help=f"one for each of {expected}"
+                written.span,
+                pick=pick.name,
+                wanted=len(pick.groups),
+                got=len(written.groups),
+                help=f"one for each of {expected}",
             )
         ]
     choice: list[tuple[int, ...]] = []
@@ -74,7 +80,9 @@ def read_bits(pick: Pick, written: nodes.PickBits) -> Choice | list[Diagnostic]:
         if len(group.codes) != len(edges):
             sources = ", ".join(f"`{edge.source}`" for edge in edges)
             wrong.append(
-                codes.CODES.at(group.span, node=target, wanted=len(edges), got=len(group.codes), help=f"from {sources}")
+                codes.CODES.at(
+                    group.span, node=target, wanted=len(edges), got=len(group.codes), help=f"from {sources}"
+                )
             )
             continue
         for edge, code in zip(edges, group.codes, strict=True):
@@ -120,7 +128,11 @@ class _LongForm:
 
     def edge(self, source: nodes.Ident, target: nodes.Ident, edge: nodes.Edge) -> None:
         """Takes in what one line says of one pair of nodes."""
-        places = [i for i, each in enumerate(self._pick.opens) if (each.source, each.target) == (source.name, target.name)]
+        places = [
+            i
+            for i, each in enumerate(self._pick.opens)
+            if (each.source, each.target) == (source.name, target.name)
+        ]
         if not places:
             unknown = next((each for each in (source, target) if each.name not in self._nodes), None)
             help = did_you_mean(unknown.name, self._nodes) if unknown else f"the cell is `{self._pick.cell}`"
@@ -159,7 +171,9 @@ class _LongForm:
 
     def _take(self, found: list[tuple[int, int]], operation: nodes.Op) -> None:
         for place, index in found:
-            if index not in self._chosen[place] and (self._pick.opens[place].kind == "any" or not self._chosen[place]):
+            if index not in self._chosen[place] and (
+                self._pick.opens[place].kind == "any" or not self._chosen[place]
+            ):
                 self._chosen[place][index] = operation.span
                 return
         place, index = found[0]
@@ -167,10 +181,16 @@ class _LongForm:
         before = taken.get(index, next(iter(taken.values())))
         edge = self._pick.opens[place]
         if edge.kind == "one" and index not in taken:
-            self._wrong.append(codes.ONE_EDGE_OPEN.at(operation.span, "a second choice", edge=edge, related=[Label(before, "the first")]))
+            self._wrong.append(
+                codes.ONE_EDGE_OPEN.at(
+                    operation.span, "a second choice", edge=edge, related=[Label(before, "the first")]
+                )
+            )
             return
         self._wrong.append(
-            codes.CHOSEN_TWICE.at(operation.span, name=edge.names[index], edge=edge, related=[Label(before, "chosen here")])
+            codes.CHOSEN_TWICE.at(
+                operation.span, name=edge.names[index], edge=edge, related=[Label(before, "chosen here")]
+            )
         )
 
     def _unknown(self, span: Span, name: str, places: list[int]) -> None:
@@ -178,7 +198,9 @@ class _LongForm:
 
     def _offer(self, places: list[int]) -> str:
         offered = list(dict.fromkeys(each for place in places for each in self._pick.opens[place].names))
-        listed = " and ".join(filter(None, [", ".join(f"`{each}`" for each in offered[:-1]), f"`{offered[-1]}`"]))
+        listed = " and ".join(
+            filter(None, [", ".join(f"`{each}`" for each in offered[:-1]), f"`{offered[-1]}`"])
+        )
         return f"this edge of `{self._pick.cell}` offers {listed}"
 
     def result(self, span: Span) -> Choice | list[Diagnostic]:
@@ -190,7 +212,11 @@ class _LongForm:
             elif edge.empty is not None:
                 choice.append((edge.empty,))
             elif not self._wrong:
-                self._wrong.append(codes.ONE_EDGE_OPEN.at(span, edge=edge, help="choose one of " + ", ".join(f"`{n}`" for n in edge.names)))
+                self._wrong.append(
+                    codes.ONE_EDGE_OPEN.at(
+                        span, edge=edge, help="choose one of " + ", ".join(f"`{n}`" for n in edge.names)
+                    )
+                )
         return self._wrong or tuple(choice)
 
 
@@ -229,17 +255,27 @@ def check_picks(
             wrong.append(codes.UNKNOWN_PICK.at(each.target.span, name=name, help=_pick_help(name, by_name)))
             continue
         if name in first:
-            wrong.append(codes.PICK_TWICE.at(each.target.span, name=name, related=[Label(first[name], "chosen here")]))
+            wrong.append(
+                codes.PICK_TWICE.at(each.target.span, name=name, related=[Label(first[name], "chosen here")])
+            )
             continue
         first[name] = each.target.span
-        read = read_bits(by_name[name], each) if isinstance(each, nodes.PickBits) else read_edges(by_name[name], each)
+        read = (
+            read_bits(by_name[name], each)
+            if isinstance(each, nodes.PickBits)
+            else read_edges(by_name[name], each)
+        )
         if isinstance(read, list):
             wrong.extend(read)
         else:
             chosen[name] = read
     missing = [name for name in by_name if name not in first]
     if missing:
-        more = f"and {len(missing) - 1} more: {', '.join(missing[1:6])}{', ...' if len(missing) > 6 else ''}" if missing[1:] else None
+        more = (
+            f"and {len(missing) - 1} more: {', '.join(missing[1:6])}{', ...' if len(missing) > 6 else ''}"
+            if missing[1:]
+            else None
+        )
         wrong.append(codes.MISSING_PICK.at(net.name.span, net=net.name, name=missing[0], help=more))
     return tuple(chosen.get(name, ()) for name in by_name), tuple(wrong)
 

@@ -56,7 +56,9 @@ class Elaborator:
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Reports a mistake, with the calls that led to it."""
-        self.report.add(replace(diagnostic, trace=tuple(reversed(self._trace[-8:]))) if self._trace else diagnostic)
+        self.report.add(
+            replace(diagnostic, trace=tuple(reversed(self._trace[-8:]))) if self._trace else diagnostic
+        )
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -86,7 +88,9 @@ class Elaborator:
 
     # --- operations
 
-    def operation(self, operation: nodes.Op, scope: Scope, file: ProgramFile, entering: Shape) -> Operation | None:
+    def operation(
+        self, operation: nodes.Op, scope: Scope, file: ProgramFile, entering: Shape
+    ) -> Operation | None:
         """The operation for a value of shape ``entering``; None for ``none``.
 
         Raises:
@@ -101,7 +105,9 @@ class Elaborator:
         finally:
             self._depth -= 1
 
-    def _operation(self, operation: nodes.Op, scope: Scope, file: ProgramFile, entering: Shape) -> Operation | None:
+    def _operation(
+        self, operation: nodes.Op, scope: Scope, file: ProgramFile, entering: Shape
+    ) -> Operation | None:
         match operation:
             case nodes.Call():
                 return self._call(operation, scope, file, entering)
@@ -195,14 +201,20 @@ class Elaborator:
             if type(value) in domain.types and domain.admits(value):
                 continue
             code = codes.OUT_OF_RANGE if type(value) in domain.types else codes.WRONG_TYPE
-            given = next((a.span for a in call.arguments if a.name is not None and a.name.name == parameter), call.span)
-            raise Fault(code.at(given, what=f"`{parameter}` of `{name}`", wanted=domain.wanted, got=kind_of(value)))
+            given = next(
+                (a.span for a in call.arguments if a.name is not None and a.name.name == parameter), call.span
+            )
+            raise Fault(
+                code.at(given, what=f"`{parameter}` of `{name}`", wanted=domain.wanted, got=kind_of(value))
+            )
         primitive = Primitive(name, arguments)
         try:
             output = primitive.output(entering)
         except Misfit as misfit:
             raise Fault(
-                codes.BAD_SHAPE.at(call.span, operation=shown_call(name, arguments), shape=show(entering), reason=misfit)
+                codes.BAD_SHAPE.at(
+                    call.span, operation=shown_call(name, arguments), shape=show(entering), reason=misfit
+                )
             ) from None
         if max(output) > 10**9:
             raise Fault(codes.LARGE_NUMBER.at(call.span, bound="10^9"))
@@ -215,7 +227,9 @@ class Elaborator:
             if argument.name is None:
                 given[parameter.name.name] = argument.value
         given.update((each.name.name, each.value) for each in call.arguments if each.name is not None)
-        return self.bind_values(parameters, {name: evaluate(each, scope) for name, each in given.items()}, scope.entering)
+        return self.bind_values(
+            parameters, {name: evaluate(each, scope) for name, each in given.items()}, scope.entering
+        )
 
     def bind_values(
         self, parameters: tuple[nodes.Parameter, ...], given: Mapping[str, Value], entering: Shape | None
@@ -232,7 +246,9 @@ class Elaborator:
 
     # --- cells
 
-    def called_cell(self, call: nodes.Call, bound: Bound, arguments: Arguments, in_shapes: tuple[Shape, ...]) -> Cell:
+    def called_cell(
+        self, call: nodes.Call, bound: Bound, arguments: Arguments, in_shapes: tuple[Shape, ...]
+    ) -> Cell:
         """The cell that a call means; its mistakes are reported with the call."""
         with self._inside(call.span, f"in `{shown_call(bound.name, arguments)}`"):
             return self.cell(bound, arguments, in_shapes)

@@ -15,7 +15,9 @@ from robdsl.syntax.parser import parse_all, read_source
 @cache
 def _definitions() -> tuple[tuple[nodes.Definition, Path], ...]:
     return tuple(
-        (definition, path) for path in shipped_files() for definition in parse_all(read_source(path))[0].definitions
+        (definition, path)
+        for path in shipped_files()
+        for definition in parse_all(read_source(path))[0].definitions
     )
 
 

@@ -95,9 +95,15 @@ class Program:
     def _unknown(what: str, kind: str, known: Mapping[str, Path]) -> Diagnostic:
         near = get_close_matches(what.replace("-", "_"), known, n=1)
         listed = ", ".join(sorted(known))
-        help = f"did you mean `{near[0]}`?" if near else f"the shipped {kind}s are {listed}; a file's name ends in `.rob`"
+        help = (
+            f"did you mean `{near[0]}`?"
+            if near
+            else f"the shipped {kind}s are {listed}; a file's name ends in `.rob`"
+        )
         here = Span(Source(what, ""), 0, 0)
-        return codes.WHICH_NET.at(here, problem=f"no {kind} `{what}` is shipped, and there is no such file", help=help)
+        return codes.WHICH_NET.at(
+            here, problem=f"no {kind} `{what}` is shipped, and there is no such file", help=help
+        )
 
     def choose(self, file: ProgramFile, kind: str, name: str | None) -> Bound:
         """The net or space that a file stands for."""
@@ -119,7 +125,11 @@ class Program:
         if not found:
             self._fail(codes.WHICH_NET.at(start, problem=f"the file defines no {kind}"))
         problem = f"the file defines {len(found)} {kind}s, and none is called `{stem}`"
-        self._fail(codes.WHICH_NET.at(start, problem=problem, help=f"name one of {', '.join(found)} with `{kind}=` or `--{kind}`"))
+        self._fail(
+            codes.WHICH_NET.at(
+                start, problem=problem, help=f"name one of {', '.join(found)} with `{kind}=` or `--{kind}`"
+            )
+        )
         raise AssertionError("unreachable")
 
     def _fail(self, diagnostic: Diagnostic) -> None:

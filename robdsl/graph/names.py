@@ -100,7 +100,9 @@ class NameChecker:
     def _choice(self, choice: nodes.Choice, place: Place) -> None:
         if place not in (Place.EDGE, Place.OP):
             self.found.append(
-                codes.MISPLACED_CHOICE.at(choice.span, "an open edge is the whole right side of an edge", kind=choice.kind)
+                codes.MISPLACED_CHOICE.at(
+                    choice.span, "an open edge is the whole right side of an edge", kind=choice.kind
+                )
             )
         if len(choice.alternatives) > MAX_ALTERNATIVES:
             self.found.append(codes.TOO_MANY_ALTERNATIVES.at(choice.span, bound=MAX_ALTERNATIVES))
@@ -124,16 +126,28 @@ class NameChecker:
             self._defined(call, self.file.scope[name], place)
         elif name in self.values or name in self.nodes:
             what = f"the {'parameter or `let`' if name in self.values else 'node'} `{name}`"
-            self.found.append(codes.NOT_AN_OPERATION.at(call.callee.span, what=what, help="operations are called by their own names"))
-        else:
-            known = [*signatures(), *self.picks, *(b.name for b in self.file.scope.values() if b.kind in ("operation", "cell"))]
             self.found.append(
-                codes.UNKNOWN_OPERATION.at(call.callee.span, name=name, help=did_you_mean(name, known) or _elsewhere(name))
+                codes.NOT_AN_OPERATION.at(
+                    call.callee.span, what=what, help="operations are called by their own names"
+                )
+            )
+        else:
+            known = [
+                *signatures(),
+                *self.picks,
+                *(b.name for b in self.file.scope.values() if b.kind in ("operation", "cell")),
+            ]
+            self.found.append(
+                codes.UNKNOWN_OPERATION.at(
+                    call.callee.span, name=name, help=did_you_mean(name, known) or _elsewhere(name)
+                )
             )
 
     def _defined(self, call: nodes.Call, bound: Bound, place: Place) -> None:
         if bound.kind in ("net", "space"):
-            self.found.append(codes.NOT_AN_OPERATION.at(call.callee.span, what=f"the {bound.kind} `{bound.name}`"))
+            self.found.append(
+                codes.NOT_AN_OPERATION.at(call.callee.span, what=f"the {bound.kind} `{bound.name}`")
+            )
             return
         if isinstance(bound.definition, nodes.CellDefinition):
             if is_open_cell(bound):
@@ -150,7 +164,9 @@ class NameChecker:
         count = len(inputs_of(bound.definition))
         if count > 1 and place is not Place.STAGE:
             where = "inside a chain or a sum" if place is Place.PART else "on an edge"
-            self.found.append(codes.MANY_INPUTS.at(call.callee.span, name=call.callee, count=count, where=where))
+            self.found.append(
+                codes.MANY_INPUTS.at(call.callee.span, name=call.callee, count=count, where=where)
+            )
 
     def arguments(self, call: nodes.Call, parameters: tuple[nodes.Parameter, ...]) -> None:
         """Checks the arguments of a call against the parameters of what it calls."""
@@ -175,7 +191,9 @@ class NameChecker:
         value = attribute.value.name
         if attribute.attribute.name not in ATTRIBUTES:
             help = did_you_mean(attribute.attribute.name, ATTRIBUTES)
-            self.found.append(codes.UNKNOWN_ATTRIBUTE.at(attribute.attribute.span, name=attribute.attribute, help=help))
+            self.found.append(
+                codes.UNKNOWN_ATTRIBUTE.at(attribute.attribute.span, name=attribute.attribute, help=help)
+            )
         if value == "in":
             if not inside:
                 known = f"name an input: {', '.join(sorted(self.nodes))}" if self.nodes else None
@@ -195,7 +213,9 @@ class NameChecker:
             name in ("count", "direct", "skips")
         )
         if not fits:
-            self.found.append(codes.UNKNOWN_MEASURE.at(measure.span, name=name, help=f"it is written `{form}`"))
+            self.found.append(
+                codes.UNKNOWN_MEASURE.at(measure.span, name=name, help=f"it is written `{form}`")
+            )
 
 
 def check_arguments(call: nodes.Call, parameters: tuple[nodes.Parameter, ...]) -> Iterable[Diagnostic]:
@@ -214,7 +234,9 @@ def check_arguments(call: nodes.Call, parameters: tuple[nodes.Parameter, ...]) -
         named_before = True
         name = argument.name.name
         if name not in names:
-            help = did_you_mean(name, names) or (f"it has {', '.join(f'`{each}`' for each in names)}" if names else "it has none")
+            help = did_you_mean(name, names) or (
+                f"it has {', '.join(f'`{each}`' for each in names)}" if names else "it has none"
+            )
             yield codes.UNKNOWN_PARAMETER.at(argument.name.span, callee=call.callee, name=name, help=help)
         elif name in given:
             yield codes.ARGUMENT_TWICE.at(argument.span, name=name)
@@ -225,7 +247,9 @@ def check_arguments(call: nodes.Call, parameters: tuple[nodes.Parameter, ...]) -
 
 
 def _elsewhere(name: str) -> str | None:
-    from robdsl.graph.index import defined_in  # an index of shipped files, built only when an error asks for it
+    from robdsl.graph.index import (
+        defined_in,
+    )  # an index of shipped files, built only when an error asks for it
 
     dotted = defined_in(name)
     return f"`use {dotted}` defines it" if dotted else None

@@ -84,7 +84,9 @@ class Net:
     @property
     def alpha(self) -> list[str]:
         """One code a pick: ``11 10 | 11 11 10 | ...``."""
-        return [alpha_text(pick, choice) for pick, choice in zip(self.layout.picks, self.choices, strict=True)]
+        return [
+            alpha_text(pick, choice) for pick, choice in zip(self.layout.picks, self.choices, strict=True)
+        ]
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
@@ -178,7 +180,9 @@ class Space:
             RobError: a rule is broken.
         """
         if len(choices) != len(self.picks):
-            raise ValueError(f"{self.name} has {len(self.picks)} picks, and {len(choices)} choices were given")
+            raise ValueError(
+                f"{self.name} has {len(self.picks)} picks, and {len(choices)} choices were given"
+            )
         for pick, choice in zip(self.picks, choices, strict=True):
             if not pick.admits(choice):
                 raise ValueError(f"this is no choice for `pick {pick.name}`: {choice}")
@@ -190,7 +194,9 @@ class Space:
 
     def supernet(self) -> Net:
         """Every open edge with every alternative. Rules do not apply to it: it is what nets are taken from."""
-        return Net(f"{self.name}_supernet", self.layout, tuple(pick.everything for pick in self.picks), whole=True)
+        return Net(
+            f"{self.name}_supernet", self.layout, tuple(pick.everything for pick in self.picks), whole=True
+        )
 
     @cached_property
     def _counter(self) -> ChoiceCounter:
@@ -272,7 +278,9 @@ def _written(alpha: str | Sequence[str] | Mapping[str, str], picks: tuple[Pick, 
         unknown = sorted(set(alpha) - set(names))
         missing = [name for name in names if name not in alpha]
         if unknown or missing:
-            raise ValueError(f"alpha must have one code for each of the picks {names}; unknown: {unknown}, missing: {missing}")
+            raise ValueError(
+                f"alpha must have one code for each of the picks {names}; unknown: {unknown}, missing: {missing}"
+            )
         return [alpha[name] for name in names]
     if len(alpha) != len(picks):
         raise ValueError(f"alpha must have {len(picks)} codes, one for each pick, not {len(alpha)}")
@@ -288,7 +296,9 @@ def _bits(text: str) -> nodes.PickBits:
     tree = parse(Source("<alpha>", f"net alpha in space_ {{ pick 0 = {text} }}"))
     statement = tree.definitions[0].body
     if len(tree.definitions) != 1 or not isinstance(statement, tuple) or len(statement) != 1:
-        raise RobError([codes.UNEXPECTED.at(NOWHERE, "one code is groups of bits, separated by `|`", found=text[:40])])
+        raise RobError(
+            [codes.UNEXPECTED.at(NOWHERE, "one code is groups of bits, separated by `|`", found=text[:40])]
+        )
     bits = statement[0]
     assert isinstance(bits, nodes.PickBits)
     return bits

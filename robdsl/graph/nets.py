@@ -42,7 +42,9 @@ def chain_of_spaces(bound: Bound) -> tuple[Bound, ...]:
         if definition.base is None:
             return tuple(chain)
         if len(chain) > MAX_SPACES:
-            raise Fault(codes.CALL_DEPTH.at(definition.base.span, bound=f"{MAX_SPACES} spaces in one another"))
+            raise Fault(
+                codes.CALL_DEPTH.at(definition.base.span, bound=f"{MAX_SPACES} spaces in one another")
+            )
         base = chain[-1].file.scope.get(definition.base.callee.name)
         if base is None or base.kind != "space":
             raise Poisoned  # the structure check says so
@@ -81,7 +83,11 @@ def _parameters(chain: tuple[Bound, ...], given: Mapping[str, Value]) -> Argumen
     for name in given:
         if name not in names:
             help = did_you_mean(name, names) or (f"it has {', '.join(names)}" if names else "it has none")
-            raise Fault(codes.UNKNOWN_PARAMETER.at(chain[0].definition.name.span, callee=chain[0].name, name=name, help=help))
+            raise Fault(
+                codes.UNKNOWN_PARAMETER.at(
+                    chain[0].definition.name.span, callee=chain[0].name, name=name, help=help
+                )
+            )
     values: dict[str, Value] = {}
     for parameter in declared:
         name = parameter.name.name
@@ -92,7 +98,11 @@ def _parameters(chain: tuple[Bound, ...], given: Mapping[str, Value]) -> Argumen
             values[name] = evaluate(default, Scope(dict(values)))
         else:
             help = f"give it with `--set {name}=...` or `load(..., {name}=...)`"
-            raise Fault(codes.MISSING_ARGUMENT.at(chain[0].definition.name.span, callee=chain[0].name, name=name, help=help))
+            raise Fault(
+                codes.MISSING_ARGUMENT.at(
+                    chain[0].definition.name.span, callee=chain[0].name, name=name, help=help
+                )
+            )
     return tuple(values.items())
 
 
@@ -144,10 +154,17 @@ class _NetBuilder:
                         self._require(statement, space.name)
         assert self._image is not None
         spaces = self._chain if self._definition.kind == "space" else ()
-        if spaces and isinstance(spaces[0].definition, nodes.NetDefinition) and spaces[0].definition.kind == "net":
+        if (
+            spaces
+            and isinstance(spaces[0].definition, nodes.NetDefinition)
+            and spaces[0].definition.kind == "net"
+        ):
             spaces = spaces[1:]
         picks = tuple(self._picks)
-        rules = tuple(Rule(written, condition, space, self._values, picks) for written, condition, space in self._rules.values())
+        rules = tuple(
+            Rule(written, condition, space, self._values, picks)
+            for written, condition, space in self._rules.values()
+        )
         with self._elaborator.reporting():
             for rule in rules:
                 rule.check()
@@ -179,7 +196,9 @@ class _NetBuilder:
                 sizes = (statement.channels, statement.height, statement.width)
                 self._image = tuple(self._size(each) for each in sizes)
                 if volume(self._image) > MAX_IMAGE:
-                    raise Fault(codes.LARGE_NUMBER.at(statement.span, bound=f"{MAX_IMAGE:,} numbers in an image"))
+                    raise Fault(
+                        codes.LARGE_NUMBER.at(statement.span, bound=f"{MAX_IMAGE:,} numbers in an image")
+                    )
             case nodes.Stage():
                 self._stage(statement, place)
             case nodes.PickStage():
@@ -195,7 +214,14 @@ class _NetBuilder:
     def _size(self, expression: nodes.Expr) -> int:
         size = integer(self._inlined(expression), self._scope(), "a size of the image")
         if not 1 <= size <= 10**6:
-            raise Fault(codes.OUT_OF_RANGE.at(expression.span, what="a size of the image", wanted="an integer from 1 to 1000000", got=size))
+            raise Fault(
+                codes.OUT_OF_RANGE.at(
+                    expression.span,
+                    what="a size of the image",
+                    wanted="an integer from 1 to 1000000",
+                    got=size,
+                )
+            )
         return size
 
     def _let(self, let: nodes.Let) -> None:
@@ -231,7 +257,11 @@ class _NetBuilder:
         stages = [each for each in repeat.body if not isinstance(each, nodes.Let | nodes.Require)]
         if count > MAX_STAGES:
             raise Fault(codes.TOO_MANY_STAGES.at(repeat.count.span, bound=f"{MAX_STAGES:,} stages"))
-        alone = len(stages) == 1 and not isinstance(stages[0], nodes.Repeat) and getattr(stages[0], "label", None) is None
+        alone = (
+            len(stages) == 1
+            and not isinstance(stages[0], nodes.Repeat)
+            and getattr(stages[0], "label", None) is None
+        )
         for turn in range(count):
             inner = replace(place, repeated=True, alone=False)
             if repeat.label is not None:
@@ -273,7 +303,11 @@ class _NetBuilder:
         if index >= 0:
             return self._stages[index].shape
         if self._image is None:
-            raise Fault(codes.NO_IMAGE.at(span, name=self._definition.name, help="put `input C x H x W` before the stages"))
+            raise Fault(
+                codes.NO_IMAGE.at(
+                    span, name=self._definition.name, help="put `input C x H x W` before the stages"
+                )
+            )
         return self._image
 
     def _stage(self, stage: nodes.Stage, place: _Place) -> None:
@@ -309,10 +343,17 @@ class _NetBuilder:
         return self._elaborator.some(operation, self._scope(), self._root.file, entering)
 
     def _mentions_pick(self, operation: nodes.Op) -> bool:
-        return any(isinstance(each, nodes.Call) and each.callee.name in self._named for each in nodes.walk(operation))
+        return any(
+            isinstance(each, nodes.Call) and each.callee.name in self._named for each in nodes.walk(operation)
+        )
 
     def _cell_stage(
-        self, stage: nodes.Stage | nodes.PickStage, call: nodes.Call, bound: Bound, pick: str | None, place: _Place
+        self,
+        stage: nodes.Stage | nodes.PickStage,
+        call: nodes.Call,
+        bound: Bound,
+        pick: str | None,
+        place: _Place,
     ) -> None:
         """A stage that is a cell: closed (pick ""), closed by a named pick, or by a pick of its own (None)."""
         assert isinstance(bound.definition, nodes.CellDefinition)
@@ -323,7 +364,9 @@ class _NetBuilder:
         made = self._picked(self._inlined(call), bound, pick, shapes)
         self._add(Stage(self._name(stage.label, place, bound.name), made, inputs, stage.span))
 
-    def _picked(self, call: nodes.Call, bound: Bound, pick: str | None, shapes: tuple[Shape, ...]) -> CellOperation:
+    def _picked(
+        self, call: nodes.Call, bound: Bound, pick: str | None, shapes: tuple[Shape, ...]
+    ) -> CellOperation:
         if not self._elaborator.sound(bound):
             raise Poisoned
         scope = replace(self._scope(), entering=shapes[-1])
@@ -331,13 +374,17 @@ class _NetBuilder:
         cell = self._elaborator.called_cell(call, bound, arguments, shapes)
         number = None
         if pick is None:
-            number = self._new_pick(str(sum(each.name.isdecimal() for each in self._picks)), bound.name, cell.opens)
+            number = self._new_pick(
+                str(sum(each.name.isdecimal() for each in self._picks)), bound.name, cell.opens
+            )
         elif pick:
             number = self._named[pick][0]
             if number < 0:
                 number = self._new_pick(pick, bound.name, cell.opens)
                 self._named[pick] = (number, bound)
-        return CellOperation(shapes[-1], cell.out_shape, call.span, bound.name, arguments, cell=cell, pick=number)
+        return CellOperation(
+            shapes[-1], cell.out_shape, call.span, bound.name, arguments, cell=cell, pick=number
+        )
 
     def _new_pick(self, name: str, cell: str, opens: tuple) -> int:  # type: ignore[type-arg]
         self._picks.append(Pick(name, cell, opens))
@@ -387,7 +434,9 @@ def substitute(tree: _Tree, values: Mapping[str, nodes.Expr]) -> _Tree:
         if isinstance(value, nodes.Node):
             changed[field.name] = substitute(value, values)
         elif isinstance(value, tuple):
-            changed[field.name] = tuple(substitute(v, values) if isinstance(v, nodes.Node) else v for v in value)
+            changed[field.name] = tuple(
+                substitute(v, values) if isinstance(v, nodes.Node) else v for v in value
+            )
     return replace(tree, **changed)
 
 

@@ -110,7 +110,9 @@ class Primitive:
             return self
         arguments: dict[str, Value] = dict(self.arguments)
         arguments |= {"width": shape[0], "groups": shape[0], "dilation": 1, "bias": False}
-        return Primitive("conv", tuple((each.name.name, arguments[each.name.name]) for each in signatures()["conv"]))
+        return Primitive(
+            "conv", tuple((each.name.name, arguments[each.name.name]) for each in signatures()["conv"])
+        )
 
     # --- what it does to shapes
 

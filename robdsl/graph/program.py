@@ -64,7 +64,9 @@ class ProgramFile:
 
 
 @lru_cache(maxsize=256)
-def _parsed(path: Path, name: str, modified: int, size: int) -> tuple[Source, nodes.File, tuple[Diagnostic, ...]]:
+def _parsed(
+    path: Path, name: str, modified: int, size: int
+) -> tuple[Source, nodes.File, tuple[Diagnostic, ...]]:
     source = read_source(path, name)
     return source, *parse_all(source)
 
@@ -121,7 +123,9 @@ class Loader:
         elif ident.name in names and names[ident.name].definition is not bound.definition:
             first = names[ident.name].definition.name
             self._report.add(
-                codes.DUPLICATE.at(ident.span, "again here", related=[Label(first.span, "first defined here")], name=ident)
+                codes.DUPLICATE.at(
+                    ident.span, "again here", related=[Label(first.span, "first defined here")], name=ident
+                )
             )
         else:
             names[ident.name] = bound
@@ -139,7 +143,9 @@ class Loader:
             return
         resolved = found.resolve()
         if resolved in self._reading:
-            circle = " -> ".join([each.name for each in self._reading[self._reading.index(resolved) :]] + [resolved.name])
+            circle = " -> ".join(
+                [each.name for each in self._reading[self._reading.index(resolved) :]] + [resolved.name]
+            )
             self._report.add(codes.CYCLIC_USE.at(use.span, circle, path=found.name))
             return
         known = self._files.get(resolved)

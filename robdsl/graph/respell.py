@@ -35,7 +35,9 @@ def respell(source: Source, path: Path | None, form: Literal["edges", "alpha"]) 
     return replace(file.tree, statements=statements)
 
 
-def _respelled(definition: nodes.NetDefinition, net: Net, form: Literal["edges", "alpha"]) -> nodes.NetDefinition:
+def _respelled(
+    definition: nodes.NetDefinition, net: Net, form: Literal["edges", "alpha"]
+) -> nodes.NetDefinition:
     picks = {pick.name: pick for pick in net.layout.picks}
     body: list[nodes.NetStatement] = []
     for each in definition.body:
@@ -52,5 +54,3 @@ def _respelled(definition: nodes.NetDefinition, net: Net, form: Literal["edges",
         else:
             body.append(each)
     return replace(definition, body=tuple(body))
-
-

@@ -89,7 +89,9 @@ class Rule:
     def whole(self) -> frozenset[str]:
         """The measures of the whole net that it speaks of."""
         names = (each for each in nodes.walk(self.condition) if isinstance(each, nodes.Name))
-        return frozenset(each.name for each in names if each.name in NET_MEASURES and is_measure(each, self.values))
+        return frozenset(
+            each.name for each in names if each.name in NET_MEASURES and is_measure(each, self.values)
+        )
 
     def terms(self, binding: Mapping[str, int]) -> Iterator[Term]:
         """The sums over choices that the rule needs."""
@@ -116,7 +118,9 @@ class Rule:
 
     def check(self) -> None:
         """Raises `Fault` when the rule speaks of something that the space does not have."""
-        unknown = [m for m in self.measures if m.target.name not in {n for p in self.picks for n in (p.name, p.cell)}]
+        unknown = [
+            m for m in self.measures if m.target.name not in {n for p in self.picks for n in (p.name, p.cell)}
+        ]
         for measure in unknown:
             self._pick(measure.target, {})
         for binding in self.bindings:
@@ -175,10 +179,16 @@ def _term(measure: nodes.Measure, index: int, pick: Pick) -> Term:
     wanted = show_operation(measure.operation)
     known = {name for edge in pick.opens for i, name in enumerate(edge.names) if i != edge.empty}
     if wanted not in known:
-        help = did_you_mean(wanted, known) or f"`{pick.cell}` offers {', '.join(f'`{name}`' for name in sorted(known))}"
+        help = (
+            did_you_mean(wanted, known)
+            or f"`{pick.cell}` offers {', '.join(f'`{name}`' for name in sorted(known))}"
+        )
         raise Fault(codes.UNKNOWN_OPERATION.at(measure.operation.span, name=wanted, help=help))
     counted = {"count": (True, False), "direct": (True,), "skips": (False,)}[function]
     return Term(
         index,
-        tuple(tuple(int(edge.direct in counted and name == wanted) for name in edge.names) for edge in pick.opens),
+        tuple(
+            tuple(int(edge.direct in counted and name == wanted) for name in edge.names)
+            for edge in pick.opens
+        ),
     )

@@ -58,7 +58,9 @@ def _check_op(op: nodes.OpDefinition, file: ProgramFile) -> Iterator[Diagnostic]
     yield from checker.found
 
 
-def _parameters(parameters: tuple[nodes.Parameter, ...], checker: NameChecker, *, inside: bool) -> Iterator[Diagnostic]:
+def _parameters(
+    parameters: tuple[nodes.Parameter, ...], checker: NameChecker, *, inside: bool
+) -> Iterator[Diagnostic]:
     first: dict[str, nodes.Parameter] = {}
     for each in parameters:
         if each.default is not None:
@@ -89,7 +91,9 @@ class _CellCheck:
                     checker.operation(operation, Place.EDGE)
                 case nodes.Join():
                     if statement.kind.name not in JOINS:
-                        help = did_you_mean(statement.kind.name, JOINS) or "joins are `concat`, `sum` and `mul`"
+                        help = (
+                            did_you_mean(statement.kind.name, JOINS) or "joins are `concat`, `sum` and `mul`"
+                        )
                         yield codes.UNKNOWN_JOIN.at(statement.kind.span, name=statement.kind, help=help)
                 case nodes.Let():
                     checker.expression(statement.value, inside=False)
@@ -98,7 +102,9 @@ class _CellCheck:
         yield from checker.found
 
     def _names(self, names: tuple[str, ...]) -> Iterator[Diagnostic]:
-        taken: dict[str, tuple[str, Span]] = {each.name.name: ("a parameter", each.span) for each in self.cell.parameters}
+        taken: dict[str, tuple[str, Span]] = {
+            each.name.name: ("a parameter", each.span) for each in self.cell.parameters
+        }
         first = {}
         for statement in self.cell.body:
             for ident in mentioned(statement):
@@ -106,14 +112,18 @@ class _CellCheck:
         for name in names:
             if name in taken:
                 what, span = taken[name]
-                yield codes.NAME_TAKEN.at(first[name].span, related=[Label(span, "it is " + what)], name=name, what=what)
+                yield codes.NAME_TAKEN.at(
+                    first[name].span, related=[Label(span, "it is " + what)], name=name, what=what
+                )
             taken.setdefault(name, ("a node", first[name].span))
         for statement in self.cell.body:
             if isinstance(statement, nodes.Let):
                 name = statement.name.name
                 if name in taken:
                     what, span = taken[name]
-                    yield codes.NAME_TAKEN.at(statement.name.span, related=[Label(span, "it is " + what)], name=name, what=what)
+                    yield codes.NAME_TAKEN.at(
+                        statement.name.span, related=[Label(span, "it is " + what)], name=name, what=what
+                    )
                 taken.setdefault(name, ("a `let`", statement.name.span))
 
     def _too_early(self) -> Iterator[Diagnostic]:
@@ -149,7 +159,12 @@ class _CellCheck:
 
     def _nodes(self, names: tuple[str, ...]) -> Iterator[Diagnostic]:
         """Inputs, joins and edges fit together, ``out`` is there, and there is no cycle."""
-        inputs = {ident.name: ident for each in self.cell.body if isinstance(each, nodes.Inputs) for ident in each.names}
+        inputs = {
+            ident.name: ident
+            for each in self.cell.body
+            if isinstance(each, nodes.Inputs)
+            for ident in each.names
+        }
         joined: dict[str, nodes.Join] = {}
         graph = nx.DiGraph()
         graph.add_nodes_from(names)
@@ -168,7 +183,9 @@ class _CellCheck:
                 graph.add_edges_from((s.name, statement.target.name) for s in statement.operands)
                 if statement.target.name in joined:
                     related = [Label(joined[statement.target.name].span, "joined here")]
-                    yield codes.JOINED_NODE.at(statement.target.span, "joined again", related=related, name=statement.target)
+                    yield codes.JOINED_NODE.at(
+                        statement.target.span, "joined again", related=related, name=statement.target
+                    )
                 joined.setdefault(statement.target.name, statement)
         for statement in self.cell.body:
             targets: tuple[nodes.Ident, ...] = ()
@@ -188,7 +205,9 @@ class _CellCheck:
                 near = did_you_mean(name, [each for each in names if each != name])
                 yield codes.NO_EDGE.at(spans[name], name=name, help=near)
         if "out" not in graph:
-            yield codes.NO_OUT.at(self.cell.name.span, name=self.cell.name, help="write `... -> out` or `out = concat(...)`")
+            yield codes.NO_OUT.at(
+                self.cell.name.span, name=self.cell.name, help="write `... -> out` or `out = concat(...)`"
+            )
             return
         yield from self._order(graph, spans)
 
@@ -203,16 +222,24 @@ class _CellCheck:
             return
         path = [each[0] for each in cycle] + [cycle[0][0]]
         at = next(
-            (s.span for s in self.cell.body if isinstance(s, nodes.Edge | nodes.Join) and self._makes(s, cycle[-1])),
+            (
+                s.span
+                for s in self.cell.body
+                if isinstance(s, nodes.Edge | nodes.Join) and self._makes(s, cycle[-1])
+            ),
             self.cell.name.span,
         )
-        yield codes.CYCLE.at(at, name=self.cell.name, path=" -> ".join(path[:12] + (["..."] if len(path) > 12 else [])))
+        yield codes.CYCLE.at(
+            at, name=self.cell.name, path=" -> ".join(path[:12] + (["..."] if len(path) > 12 else []))
+        )
 
     @staticmethod
     def _makes(statement: nodes.Edge | nodes.Join, edge: tuple[str, ...]) -> bool:
         if isinstance(statement, nodes.Join):
             return statement.target.name == edge[1] and edge[0] in (each.name for each in statement.operands)
-        return edge[0] in (s.name for s in statement.sources) and edge[1] in (t.name for t in statement.targets)
+        return edge[0] in (s.name for s in statement.sources) and edge[1] in (
+            t.name for t in statement.targets
+        )
 
 
 @dataclass
@@ -234,14 +261,22 @@ class _NetCheck:
     def _inside(self, base: nodes.Call) -> Iterator[Diagnostic]:
         """A net or space in a space."""
         if self.net.parameters:
-            yield codes.OWN_PARAMETERS.at(self.net.parameters[0].span.to(self.net.parameters[-1].span), kind=self.net.kind)
+            yield codes.OWN_PARAMETERS.at(
+                self.net.parameters[0].span.to(self.net.parameters[-1].span), kind=self.net.kind
+            )
         space = self.file.scope.get(base.callee.name)
         if space is None or space.kind != "space":
             spaces = [each.name for each in self.file.scope.values() if each.kind == "space"]
-            yield codes.UNKNOWN_SPACE.at(base.callee.span, name=base.callee, help=did_you_mean(base.callee.name, spaces))
+            yield codes.UNKNOWN_SPACE.at(
+                base.callee.span, name=base.callee, help=did_you_mean(base.callee.name, spaces)
+            )
         for argument in base.arguments:
             self.checker.expression(argument.value, inside=False)
-        allowed = (nodes.PickBits, nodes.PickEdges, nodes.Meta) if self.net.kind == "net" else (nodes.Require, nodes.Meta)
+        allowed = (
+            (nodes.PickBits, nodes.PickEdges, nodes.Meta)
+            if self.net.kind == "net"
+            else (nodes.Require, nodes.Meta)
+        )
         where = f"a {self.net.kind} in a space"
         for statement in self.net.body:
             if not isinstance(statement, allowed):
@@ -255,7 +290,9 @@ class _NetCheck:
         yield from self._picks()
         images = [each for each in self.net.body if isinstance(each, nodes.Image)]
         if not images:
-            yield codes.NO_IMAGE.at(self.net.name.span, name=self.net.name, help="begin it with `input 3 x 32 x 32`")
+            yield codes.NO_IMAGE.at(
+                self.net.name.span, name=self.net.name, help="begin it with `input 3 x 32 x 32`"
+            )
         self._seen_stage = False
         yield from self._statements(self.net.body, top=True)
         if not self._seen_stage:
@@ -284,7 +321,9 @@ class _NetCheck:
         bound = self.file.scope.get(ident.name)
         if bound is None or bound.kind != "cell":
             cells = [each.name for each in self.file.scope.values() if each.kind == "cell"]
-            return codes.UNKNOWN_OPERATION.at(ident.span, "a pick chooses for a cell", name=ident, help=did_you_mean(ident.name, cells))
+            return codes.UNKNOWN_OPERATION.at(
+                ident.span, "a pick chooses for a cell", name=ident, help=did_you_mean(ident.name, cells)
+            )
         if not is_open_cell(bound):
             return codes.NOTHING_TO_PICK.at(ident.span, name=ident)
         return bound
@@ -299,7 +338,9 @@ class _NetCheck:
                     seen_image = True
                     for cross in each.crosses:
                         if cross.name != "x":
-                            yield codes.IMAGE_FORM.at(cross.span, help="put `x` between the sizes, with spaces around it")
+                            yield codes.IMAGE_FORM.at(
+                                cross.span, help="put `x` between the sizes, with spaces around it"
+                            )
                     for size in (each.channels, each.height, each.width):
                         self.checker.expression(size, inside=False)
                 case nodes.Stage():
@@ -319,7 +360,9 @@ class _NetCheck:
                 case nodes.Let():
                     self.checker.expression(each.value, inside=False, measures=True)
                     if each.name.name in self.checker.values or each.name.name in self.checker.picks:
-                        yield codes.NAME_TAKEN.at(each.name.span, name=each.name, what="a parameter, `let` or pick")
+                        yield codes.NAME_TAKEN.at(
+                            each.name.span, name=each.name, what="a parameter, `let` or pick"
+                        )
                     self.checker.values.add(each.name.name)
                 case nodes.Require():
                     self.checker.expression(each.condition, inside=False, measures=True)
@@ -371,5 +414,3 @@ def _what(statement: nodes.Node) -> str:
         case nodes.Let():
             return "`let`"
     return "`require`"
-
-

@@ -178,7 +178,9 @@ def _attribute(attribute: nodes.Attribute, scope: Scope) -> Value:
     if attribute.attribute.name not in ATTRIBUTES:
         raise Fault(
             codes.UNKNOWN_ATTRIBUTE.at(
-                attribute.attribute.span, name=attribute.attribute, help=did_you_mean(attribute.attribute.name, ATTRIBUTES)
+                attribute.attribute.span,
+                name=attribute.attribute,
+                help=did_you_mean(attribute.attribute.name, ATTRIBUTES),
             )
         )
     shape = _shape(attribute.value, scope)
@@ -204,7 +206,9 @@ def _shape(value: nodes.Ident, scope: Scope) -> Shape:
             raise Fault(codes.IN_OUTSIDE.at(value.span, help=known))
         return scope.entering
     if scope.node_shape is None or value.name not in scope.nodes:
-        raise Fault(codes.UNKNOWN_NODE.at(value.span, name=value, help=did_you_mean(value.name, [*scope.nodes, "in"])))
+        raise Fault(
+            codes.UNKNOWN_NODE.at(value.span, name=value, help=did_you_mean(value.name, [*scope.nodes, "in"]))
+        )
     return scope.node_shape(value)
 
 
@@ -247,6 +251,6 @@ def _equal(left: Value, right: Value) -> bool:
 
 
 def _bounded(value: int | float, span: Span) -> int | float:
-    if isinstance(value, float) and not math.isfinite(value) or abs(value) > MAX_NUMBER:
+    if (isinstance(value, float) and not math.isfinite(value)) or abs(value) > MAX_NUMBER:
         raise Fault(codes.LARGE_NUMBER.at(span, bound="10^18"))
     return value

@@ -60,7 +60,16 @@ def primitive_graph(net: Net) -> nx.MultiDiGraph[str]:
     """Every value of the net that its result needs."""
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=net.name)
     graph.add_node(
-        IMAGE, kind="input", op="input", args={}, shape=net.image, params=0, macs=0, depth=0, span=net.stages[0].span, stage=""
+        IMAGE,
+        kind="input",
+        op="input",
+        args={},
+        shape=net.image,
+        params=0,
+        macs=0,
+        depth=0,
+        span=net.stages[0].span,
+        stage="",
     )
     results: dict[int, str] = {-1: IMAGE}
     number = {id(stage): index for index, stage in enumerate(net.stages)}
@@ -93,7 +102,9 @@ def primitive_graph(net: Net) -> nx.MultiDiGraph[str]:
 def cell_graphs(net: Net) -> tuple[nx.MultiDiGraph[str], ...]:
     """The cells of a net, stage by stage."""
     return tuple(
-        cell_graph(net, stage, stage.operation) for stage in net.stages if isinstance(stage.operation, CellOperation)
+        cell_graph(net, stage, stage.operation)
+        for stage in net.stages
+        if isinstance(stage.operation, CellOperation)
     )
 
 
@@ -116,7 +127,9 @@ def cell_graph(net: Net, stage: Stage, operation: CellOperation) -> nx.MultiDiGr
     )
     for node in cell.nodes.values():
         role = "input" if node.is_input else "join" if node.join else "node"
-        graph.add_node(node.name, role=role, join=node.join, index=node.index, shape=node.shape, span=node.span)
+        graph.add_node(
+            node.name, role=role, join=node.join, index=node.index, shape=node.shape, span=node.span
+        )
     for node in cell.nodes.values():
         for place, operand in enumerate(node.operands):
             graph.add_edge(
@@ -161,7 +174,13 @@ def show(operation: Operation) -> str:
         case PrimitiveOperation():
             return str(operation.primitive.name)
         case ChainOperation():
-            return " | ".join(f"({show(p)})" if isinstance(p, SumOperation) and not p.name else show(p) for p in operation.parts)
+            return " | ".join(
+                f"({show(p)})" if isinstance(p, SumOperation) and not p.name else show(p)
+                for p in operation.parts
+            )
         case SumOperation():
-            return " + ".join(f"({show(p)})" if isinstance(p, ChainOperation) and not p.name else show(p) for p in operation.parts)
+            return " + ".join(
+                f"({show(p)})" if isinstance(p, ChainOperation) and not p.name else show(p)
+                for p in operation.parts
+            )
     return "?"

@@ -49,7 +49,9 @@ def format_net(net: Net) -> str:
 
 def _net_in(net: Net, space: Bound) -> nodes.NetDefinition:
     picks = tuple(_bits(pick, choice) for pick, choice in zip(net.layout.picks, net.choices, strict=True))
-    if net.whole and not all(pick.admits(choice) for pick, choice in zip(net.layout.picks, net.choices, strict=True)):
+    if net.whole and not all(
+        pick.admits(choice) for pick, choice in zip(net.layout.picks, net.choices, strict=True)
+    ):
         raise NotWritable(f"{net.name} has every alternative of `one` edges, which no choice says")
     base = nodes.Call(nodes.Ident(space.name), _changed(net, space))
     return nodes.NetDefinition("net", nodes.Ident(net.name), (), base, (*picks, *_metas(net.meta)))
@@ -57,7 +59,8 @@ def _net_in(net: Net, space: Bound) -> nodes.NetDefinition:
 
 def _bits(pick: Pick, choice: Choice) -> nodes.PickBits:
     groups = tuple(
-        nodes.BitGroup(tuple(nodes.Number(code) for code in group.split())) for group in alpha_text(pick, choice).split("|")
+        nodes.BitGroup(tuple(nodes.Number(code) for code in group.split()))
+        for group in alpha_text(pick, choice).split("|")
     )
     return nodes.PickBits(nodes.Ident(pick.name), groups)
 
@@ -101,7 +104,11 @@ def _closed(net: Net) -> nodes.NetDefinition:
     )
     body = tuple(each for each in definition.body if not isinstance(each, nodes.Meta))
     return replace(
-        definition, name=nodes.Ident(net.name), parameters=parameters, body=(*body, *_metas(net.meta)), span=NOWHERE
+        definition,
+        name=nodes.Ident(net.name),
+        parameters=parameters,
+        body=(*body, *_metas(net.meta)),
+        span=NOWHERE,
     )
 
 
@@ -217,8 +224,6 @@ def short_form(pick: Pick, written: nodes.PickEdges, choice: Choice) -> nodes.Pi
 
 def alternative(name: str) -> nodes.Op:
     """The tree of an alternative as a long-form choice calls it."""
-
-
 
     tree = parse(Source("<alternative>", f"op alternative = {name}")).definitions[0]
     assert isinstance(tree, nodes.OpDefinition)
