@@ -16,9 +16,9 @@ class AttackReport:
     """What one attack did.
 
     Attributes:
-        name: the attack's. robust: examples right both clean and under the attack. A clean image lies
-        within every budget, so that
-            one that is wrong already is not robust, whatever the attack makes of it.
+        name: the attack's.
+        robust: examples right both clean and under the attack. A clean image lies within every budget, so
+            that one that is wrong already is not robust, whatever the attack makes of it.
         adversarial: examples right under the attack alone, which is what most papers print; never less.
         per_class: ``robust`` for each class, in the order of the labels.
         forward: forward passes of the model over all batches.

@@ -14,7 +14,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["torch", "torch.distributed", "robdsl.training", "sklearn.datasets"])
+# torch loads torch._dynamo when the first optimizer is made, which takes longer than the runs do.
+_CONTEXT.set_forkserver_preload(["torch._dynamo", "torch.distributed", "robdsl.training", "sklearn.datasets"])
 
 
 def start(function: Callable[..., None], *arguments: Any) -> BaseProcess:
