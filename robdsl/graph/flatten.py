@@ -40,6 +40,7 @@ class Step:
         primitive: for ``primitive``, what is applied to the one input.
         shape: of the value, without the batch.
         span: the text that asks for it.
+        in_shape: for ``primitive``, the shape of what it is applied to.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Step:
     shape: Shape
     span: Span
     primitive: Primitive | None = None
+    in_shape: Shape = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +120,12 @@ class _Writer:
         shape: Shape,
         span: Span,
         primitive: Primitive | None = None,
+        in_shape: Shape = (),
     ) -> int:
         self._keys[key] += 1
         if self._keys[key] > 1:
             key = f"{key}_{self._keys[key]}"
-        self.steps.append(Step(key, kind, inputs, shape, span, primitive))
+        self.steps.append(Step(key, kind, inputs, shape, span, primitive, in_shape))
         return len(self.steps) - 1
 
     def operation(self, operation: Operation, entering: int, key: str) -> int:
@@ -131,7 +134,9 @@ class _Writer:
             case PrimitiveOperation():
                 if operation.primitive.name == "identity":
                     return entering
-                return self.add(key, "primitive", (entering,), operation.out_shape, operation.span, operation.primitive)
+                made = operation.primitive
+                shapes = operation.out_shape, operation.in_shape
+                return self.add(key, "primitive", (entering,), shapes[0], operation.span, made, shapes[1])
             case ChainOperation():
                 for index, part in enumerate(operation.parts):
                     entering = self.operation(part, entering, _below(key, part, index))
