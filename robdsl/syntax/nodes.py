@@ -69,6 +69,8 @@ class Number(Node):
 
 @dataclass(frozen=True)
 class Boolean(Node):
+    """``true`` or ``false``"""
+
     value: bool
 
 
@@ -89,6 +91,8 @@ class Attribute(Node):
 
 @dataclass(frozen=True)
 class Unary(Node):
+    """``-x`` or ``not x``"""
+
     operator: Literal["-", "not"]
     operand: Expr
 
@@ -115,7 +119,8 @@ class Within(Node):
 class Measure(Node):
     """``density(c)``, ``count(c, OP)``, ``indegree(c.n1)``: a statistic of a pick's open edges.
 
-    ``target`` is a pick's name or number or a cell's name, ``node`` what follows its dot, ``operation`` the alternative.
+    ``target`` is a pick's name or number or a cell's name, ``node`` what follows its dot, ``operation`` the
+    alternative.
     """
 
     function: Ident
@@ -215,12 +220,16 @@ class Join(Node):
 
 @dataclass(frozen=True)
 class Let(Node):
+    """``let name = EXPR``"""
+
     name: Ident
     value: Expr
 
 
 @dataclass(frozen=True)
 class Require(Node):
+    """``require EXPR``"""
+
     condition: Expr
 
 
@@ -258,6 +267,8 @@ class PickStage(Node):
 
 @dataclass(frozen=True)
 class Repeat(Node):
+    """``repeat N { ... }``"""
+
     label: Ident | None
     count: Expr
     body: tuple[NetStatement, ...]
@@ -309,7 +320,9 @@ class Meta(Node):
     value: Number | Text | Unary
 
 
-NetStatement = Image | Stage | PickStage | Repeat | PickDeclaration | PickBits | PickEdges | Let | Require | Meta
+NetStatement = (
+    Image | Stage | PickStage | Repeat | PickDeclaration | PickBits | PickEdges | Let | Require | Meta
+)
 
 
 # --- definitions -----------------------------------------------------------------------------------------
@@ -317,6 +330,8 @@ NetStatement = Image | Stage | PickStage | Repeat | PickDeclaration | PickBits |
 
 @dataclass(frozen=True)
 class Parameter(Node):
+    """``width`` or ``stride=1``"""
+
     name: Ident
     default: Expr | None = None
 
@@ -334,6 +349,8 @@ class Use(Node):
 
 @dataclass(frozen=True)
 class OpDefinition(Node):
+    """``op NAME(parameters) = X``"""
+
     name: Ident
     parameters: tuple[Parameter, ...]
     body: Op
@@ -341,6 +358,8 @@ class OpDefinition(Node):
 
 @dataclass(frozen=True)
 class CellDefinition(Node):
+    """``cell NAME(parameters) { ... }``"""
+
     name: Ident
     parameters: tuple[Parameter, ...]
     body: tuple[CellStatement, ...]
