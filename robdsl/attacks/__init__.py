@@ -1,5 +1,13 @@
 """Adversarial attacks on any model that maps images in [0, 1] to logits."""
 
+from robdsl.attacks.backends import (
+    BACKENDS,
+    Backend,
+    MissingBackendError,
+    UnsupportedAttackError,
+    get_backend,
+)
+from robdsl.attacks.checks import CHECKS, Check, Finding, check_results, preflight
 from robdsl.attacks.core.amounts import Amount, fraction_text, to_fraction
 from robdsl.attacks.core.ball import Norm
 from robdsl.attacks.core.guard import Mode, undisturbed
@@ -31,11 +39,14 @@ from robdsl.attacks.methods.momentum import MIFGSM
 from robdsl.attacks.methods.projected_gradient import BIM, CW, PGD
 from robdsl.attacks.methods.random_search import Square
 from robdsl.attacks.names import ATTACKS, UnknownAttackError, parse_attack, parse_attacks
+from robdsl.attacks.transfer import TransferMatrix, transfer_matrix
 
 __all__ = [
     "APGD",
     "ATTACKS",
+    "BACKENDS",
     "BIM",
+    "CHECKS",
     "CW",
     "CWL2",
     "FGSM",
@@ -46,31 +57,41 @@ __all__ = [
     "Attack",
     "AttackResult",
     "AutoAttack",
+    "Backend",
+    "Check",
     "DeepFool",
     "FABTargeted",
+    "Finding",
     "Loss",
+    "MissingBackendError",
     "Mode",
     "Norm",
     "Precision",
     "Square",
+    "TransferMatrix",
     "UnknownAttackError",
+    "UnsupportedAttackError",
     "apgd",
     "apgd_t",
     "autoattack",
     "bim",
+    "check_results",
     "cw",
     "cw_l2",
     "deepfool",
     "fab_t",
     "fgsm",
     "fraction_text",
+    "get_backend",
     "kl_divergence",
     "mi_fgsm",
     "misclassified",
     "parse_attack",
     "parse_attacks",
     "pgd",
+    "preflight",
     "square",
     "to_fraction",
+    "transfer_matrix",
     "undisturbed",
 ]

@@ -157,9 +157,7 @@ _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 def _bound(images: Tensor, offset: float) -> Tensor:
     """``images + offset`` clipped to [0, 1], rounded towards `images`; a new tensor of the same format."""
-    wide = torch.float64 if images.dtype in (torch.float32, torch.float64) else torch.float32
-    if images.device.type == "mps":  # has no float64
-        wide = torch.float32
+    wide = torch.float32 if images.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
     exact = (images.to(wide) + offset).clamp_(0, 1)
     rounded = exact.to(images.dtype)
     # Bounds are not negative, and the bits of such floats, read as integers, are in the order of the floats.

@@ -253,7 +253,9 @@ class Attack(ABC):
             return problem.images.clone()
         adversarial = self._perturb(problem)
         torch.where(adversarial.isnan(), problem.images, adversarial, out=adversarial)
-        return problem.ball.project_(adversarial)
+        return problem.ball.project_(
+            adversarial.clamp_(0, 1)
+        )  # the box first: it is no way off from infinity
 
     def _starting_images(self, problem: Problem, *, random: bool) -> Tensor:
         """New memory to move: the given start in the budget, else a random one, else the clean images."""

@@ -11,6 +11,16 @@ from torch.nn.parallel import DistributedDataParallel
 from robdsl.attacks.core.losses import Loss
 
 
+class NoGradientError(ValueError):
+    """The logits do not depend on the images as far as autograd knows."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no gradient reaches the images through this model: it detaches or rounds them, or runs without "
+            "autograd; gradient attacks cannot work on it: use the black-box attack 'square'"
+        )
+
+
 class Query:
     """A model that answers with logits and input gradients, and counts what it was asked.
 
@@ -68,7 +78,7 @@ class Query:
             gradient may share memory between its elements; read it, do not write to it.
 
         Raises:
-            ValueError: the logits do not depend on the images as far as autograd knows.
+            NoGradientError: the logits do not depend on the images as far as autograd knows.
         """
         with torch.enable_grad():
             images.requires_grad_(True)
@@ -82,13 +92,13 @@ class Query:
     def backward(self, total: Tensor, images: Tensor, *, retain: bool = False) -> Tensor:
         """The gradient of the scalar `total` to `images` through a graph made by `graded_logits`."""
         if not total.requires_grad:
-            raise ValueError(
-                "no gradient reaches the images through this model (detached, or run without autograd?); "
-                "gradient attacks cannot work on it: use the black-box attack 'square'"
-            )
+            raise NoGradientError
         self.backward_passes += 1
         self.backward_images += len(images)
-        return torch.autograd.grad(total, images, retain_graph=retain)[0]
+        (gradient,) = torch.autograd.grad(total, images, retain_graph=retain, allow_unused=True)
+        if gradient is None:
+            raise NoGradientError
+        return gradient
 
 
 def misclassified(logits: Tensor, labels: Tensor) -> Tensor:

@@ -58,6 +58,8 @@ class PGD(Attack):
         return f"{self.kind}{self.steps}" + ("" if self.norm == "linf" else f"_{self.norm}")
 
     def _perturb(self, problem: Problem) -> Tensor:
+        if problem.labels.ndim != 1 and (self.restarts > 1 or self.skip_fooled):
+            raise ValueError(f"{self.kind}: restarts and skip_fooled need class labels to tell who is fooled")
         images = self._climb(problem)
         for _ in range(self.restarts - 1):
             left = (~problem.query.fooled(images, problem.labels)).nonzero().squeeze(1)

@@ -24,7 +24,7 @@ class Square(Attack):
     smaller.
 
     Needs no gradient, so it also works where gradients are masked: where it beats the gradient attacks,
-    those were not to be believed (see `preflight.check_black_box`). Fooled examples leave.
+    those were not to be believed (see `check_results`). Fooled examples leave.
 
     Attributes:
         queries: forward passes for each example and restart.
