@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,12 @@ from .running import (
 )
 
 if TYPE_CHECKING:
-    from robdsl.evaluation import Accuracy, Report
+    import torch
+    from torch import nn
+
+    from robdsl.attacks import Attack
+    from robdsl.evaluation import Report
+    from robdsl.graph.net import Net
 
 
 def attack(
@@ -60,4 +66,95 @@ def attack(
 
     Example: robdsl attack runs/robnet_small-digits-pgd/net.rob --weights runs/robnet_small-digits-pgd/best.safetensors
     """
-    raise typer.Exit(fail("written with the evaluation's second half"))
+    import robdsl
+    from robdsl.attacks import UnknownAttackError, parse_attacks
+    from robdsl.data import joined, load_data
+    from robdsl.evaluation import evaluate
+
+    if split not in ("test", "val", "train"):
+        raise typer.BadParameter(f"`{split}` is not one of test, val, train", param_hint="--split")
+    if (source is None) != (source_weights is None):
+        raise typer.BadParameter("a source is a net with its weights: give both", param_hint="--source")
+    options = {"eps": eps, "step_size": step_size, "precision": precision}
+    try:
+        chosen = parse_attacks(attacks, **{name: value for name, value in options.items() if value is not None})
+    except (UnknownAttackError, ValueError) as error:
+        raise typer.BadParameter(str(error), param_hint="--attack") from None
+    if backend != "robdsl":
+        chosen = tuple(_behind(backend, each) for each in chosen)
+    place = device_of(device)
+    with reported(), joined(place):
+        images = load_data(data, data_root, split)  # type: ignore[arg-type]  # one of the three, as checked above
+        images = images if limit is None else images.take(limit)
+        found = net_for(file, net, set_, images)
+        model = _model(found, weights, place)
+        other = None
+        if source is not None and source_weights is not None:
+            other = _model(net_for(source, None, set_, images), source_weights, place)
+        folder = output or Path("runs") / f"attack-{found.name}-{images.facts.name}"
+        with Line() as line:
+            report = evaluate(
+                model,
+                images,
+                chosen,
+                source=other,
+                batch=batch,
+                seed=seed,
+                folder=folder,
+                events=(lambda event: show_evaluation(line, event)) if is_first() else None,
+                architecture=robdsl.format(found),
+                command=command_line(),
+                workers=workers,
+            )
+        if not is_first():
+            return
+        described = {"net": found.name, **report.to_json(), "paper_row": report.paper_row(found.cost.params)}
+        robdsl.files.write_atomic(folder / "report.json", json.dumps(described, indent=2).encode())
+    if as_json:
+        show_json(described)
+    else:
+        _show(found, report, per_class)
+        out.print(f"report: {folder / 'report.json'}", markup=False)
+
+
+def _model(net: Net, weights: Path, device: torch.device) -> nn.Module:
+    import robdsl
+
+    model = robdsl.compile(net)
+    robdsl.load_weights(model, weights)
+    return model.to(device).eval()
+
+
+def _behind(backend: str, attack: Attack) -> Attack:
+    """The same attack in another library's hands."""
+    from robdsl.attacks.backends import MissingBackendError, UnsupportedAttackError, get_backend
+
+    try:
+        return get_backend(backend).adapt(attack)
+    except MissingBackendError as error:
+        raise typer.Exit(fail(str(error))) from None
+    except (UnsupportedAttackError, ValueError) as error:
+        raise typer.BadParameter(str(error), param_hint="--backend") from None
+
+
+def _show(net: Net, report: Report, per_class: bool) -> None:
+    out.print(f"[bold]{net.name}[/] on {report.data} ({report.split}, {report.natural.total:,} images)")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("")
+    for name in ("accuracy", "right", "95% interval", "forward", "backward", "seconds"):
+        table.add_column(name, justify="right")
+    for name in report.classes if per_class else ():
+        table.add_column(name, justify="right")
+    rows = [("natural", report.natural, report.natural_per_class, None)]
+    rows += [(each.name, each.robust, each.per_class, each) for each in report.attacks]
+    if len(report.attacks) > 1:
+        rows.append(("worst case", report.worst_case, report.worst_case_per_class, None))
+    for name, accuracy, classes, cost in rows:
+        low, high = accuracy.interval
+        cells = [f"{100 * accuracy.share:.2f}%", f"{accuracy.correct:,}/{accuracy.total:,}", f"{100 * low:.1f} to {100 * high:.1f}"]
+        cells += [f"{cost.forward:,}", f"{cost.backward:,}", f"{cost.seconds:.1f}"] if cost else ["", "", ""]
+        cells += [f"{100 * each.share:.1f}" for each in classes] if per_class else []
+        table.add_row(name, *cells)
+    out.print(table)
+    row = report.paper_row(net.cost.params)
+    out.print("paper's row: " + ", ".join(f"{key} {value}" for key, value in row.items() if value is not None))

@@ -11,12 +11,17 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from robdsl.diagnostics.diagnostic import Diagnostic
+from robdsl.diagnostics import codes
+from robdsl.diagnostics.diagnostic import Diagnostic, RobError, did_you_mean
 from robdsl.diagnostics.render import render_all, to_json
+from robdsl.diagnostics.source import Source, Span
 from robdsl.graph.index import shipped
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+for console in (out, err):
+    if not console.is_terminal:
+        console.width = 120  # a file or a pipe has no width of its own
 
 
 def plural(count: int, what: str) -> str:
@@ -62,12 +67,21 @@ def diagnostics_json(diagnostics: Iterable[Diagnostic]) -> list[dict[str, object
 
 
 def find(name: str) -> Path:
-    """The file that an argument means: a path, or the bare name of a shipped net or space."""
+    """The file that an argument means: a path, or the bare name of a shipped net or space.
+
+    Raises:
+        RobError: it is neither.
+    """
     path = Path(name)
-    if path.suffix == ".rob" or path.exists():
+    if path.suffix == ".rob" or path.exists() or len(path.parts) > 1:
         return path
     known = {**dict(shipped("space")), **dict(shipped("net"))}
-    return known.get(name.replace("-", "_"), path)
+    wanted = name.replace("-", "_")
+    if wanted not in known:
+        near = did_you_mean(wanted, known) or f"shipped are {', '.join(sorted(known))}"
+        problem = f"there is no file `{name}`, and no net or space of that name is shipped"
+        raise RobError([codes.WHICH_NET.at(Span(Source(name, ""), 0, 0), problem=problem, help=near)])
+    return known[wanted]
 
 
 def settings(given: list[str]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from robdsl.diagnostics.diagnostic import RobError
 from robdsl.graph.index import shipped
+from robdsl.graph.layout import Stage
 from robdsl.graph.load import load, load_space
 from robdsl.graph.net import Net, Space
 from robdsl.graph.sampling import Uncountable
@@ -135,10 +137,10 @@ def fits(net: Net) -> list[str]:
 
 
 def amount(value: int) -> str:
-    """``780.2 M``"""
+    """``780 M``: three digits."""
     for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if value >= unit:
-            return f"{value / unit:.1f} {name}"
+            return f"{float(f'{value / unit:.3g}'):g} {name}"
     return str(value)
 
 
@@ -175,16 +177,29 @@ def _print_net(net: Net, described: dict[str, Any]) -> None:
 
 
 def _stage_table(net: Net) -> Table:
+    """The stages; those that follow each other and are alike share a row."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("stage", "is", "from", "gives"):
-        table.add_column(name)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("is", overflow="ellipsis", no_wrap=True)
+    table.add_column("gives", no_wrap=True)
     for name in ("parameters", "multiply-adds"):
-        table.add_column(name, justify="right")
-    for stage, stats in zip(net.stages, net.stats().stages, strict=True):
-        sources = ", ".join(dict.fromkeys(net.stages[i].name if i >= 0 else "image" for i in stage.inputs))
-        kind = stats.kind if stats.kind != "operation" else " | ".join(stage.span.text.split("|")).strip()
-        table.add_row(stats.name, " ".join(kind.split())[:60], sources, show(stats.shape), f"{stats.params:,}", f"{stats.macs:,}")
+        table.add_column(name, justify="right", no_wrap=True)
+    described = [
+        (_kind(stage), show(stage.shape), f"{stats.params:,}", f"{stats.macs:,}")
+        for stage, stats in zip(net.stages, net.stats().stages, strict=True)
+    ]
+    for row, alike in groupby(range(len(described)), key=lambda index: described[index]):
+        places = list(alike)
+        names = net.stages[places[0]].name
+        if len(places) > 1:
+            names += f" .. {net.stages[places[-1]].name} ({len(places)})"
+        table.add_row(names, *row)
     return table
+
+
+def _kind(stage: Stage) -> str:
+    """What a stage is: the cell or operation that it calls, else its text."""
+    return stage.operation.name or " ".join(stage.span.text.split())
 
 
 def _choice_table(choices: tuple[ChoiceStatistics, ...]) -> Table:
@@ -211,6 +226,8 @@ def _print_space(space: Space, described: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("pick", "cell", "open edges"):
         table.add_column(name)
-    for pick in space.picks[:24]:
-        table.add_row(pick.name, pick.cell, ", ".join(f"{e.source}->{e.target}" for e in pick.opens))
+    for (cell, opens), group in groupby(space.picks, key=lambda pick: (pick.cell, pick.opens)):
+        alike = list(group)
+        names = alike[0].name if len(alike) == 1 else f"{alike[0].name} .. {alike[-1].name} ({len(alike)})"
+        table.add_row(names, cell, ", ".join(f"{each.source}->{each.target}" for each in opens))
     out.print(table)

@@ -9,7 +9,7 @@ import typer
 
 from robdsl.diagnostics.diagnostic import RobError
 
-from . import check, compile, fmt, info
+from . import attack, check, compile, fmt, info, train
 from .console import fail, show_diagnostics
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app.command("check")(check.check)
 app.command("fmt")(fmt.fmt)
 app.command("info")(info.info)
 app.command("compile")(compile.compile)
+app.command("train")(train.train)
+app.command("attack")(attack.attack)
 
 
 @app.callback(invoke_without_command=True)
