@@ -1,0 +1,214 @@
+"""The `torch.fx.GraphModule` that lowering makes.
+
+It differs from torch's in three ways. Modules whose generated code is the same share one class, hence one
+code object, so that `torch.compile` of each cell meets each distinct cell once; sharing outlives copying and
+pickling. Every line of the code names the ``.rob`` text that asks for it, and so does an exception that is
+raised there. And a pickle keeps the graph's nodes with their spans (torch's keeps code and traces it anew).
+"""
+
+from __future__ import annotations
+
+import copy
+import linecache
+import re
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from types import TracebackType
+from typing import Any, NamedTuple, Self, cast
+
+from torch import fx, nn
+from torch.fx.graph import PythonCode
+from torch.fx.node import map_aggregate
+
+#: What lowering puts into a node's ``meta``: the place in the text as ``path:line:column``, and in the form
+#: in which torch's own tools show places.
+ROB_SPAN, STACK_TRACE = "rob_span", "stack_trace"
+
+_ASSIGNED = re.compile(r"\s+(\w+)(?: : [^=]+)? = ")
+_serial = count()
+
+
+class LoweredModule(fx.GraphModule):
+    """A `torch.fx.GraphModule` that shares code with its equals and knows the text that it comes from.
+
+    Args:
+        modules: by the targets of the graph's nodes, relative to this module.
+        graph: what it computes.
+        class_name: what `print` calls it.
+        idle: modules that no node calls, by their paths. They hold a place in the `state_dict`; their
+            parameters ask for no gradient, so that neither optimizers nor `DistributedDataParallel` expect one.
+    """
+
+    #: The text of each line of the generated code; set on the shared classes.
+    _line_spans: Sequence[str] = ()
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        graph: fx.Graph,
+        class_name: str,
+        idle: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        super().__init__(nn.Module(), fx.Graph(), class_name)
+        for path, module in modules.items():
+            _install(self, path, module)
+        for path, module in (idle or {}).items():
+            _install(self, path, module.requires_grad_(False))
+        self.graph = graph
+
+    def recompile(self) -> PythonCode:
+        """Generates the code of this one module from its `graph`, and joins those that have the same."""
+        generated = self._graph.python_code(root_module="self")
+        lines = generated.src.splitlines()
+        spans = _spans(lines, self._graph)
+        generated.src = "\n".join(map(_commented, lines, spans)) + "\n"
+        self._code = generated.src
+        for name in ("_lineno_map", "_prologue_start"):  # torch.compile reads them where torch.fx makes them
+            if hasattr(generated, name):
+                setattr(self, name, getattr(generated, name))
+        self.__class__ = _shared_class(type(self).__name__, generated, spans)
+        return generated
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exception as error:
+            self._explain(error)
+            raise
+
+    def _explain(self, error: Exception) -> None:
+        """Notes on an exception which text asked for the operation that raised it."""
+        line = _line_in(error.__traceback__, type(self).forward)
+        span = self._line_spans[line - 1] if 0 < line <= len(self._line_spans) else ""
+        if span:
+            error.add_note(f"in {type(self).__name__}, at {span}")
+
+    # --- copies
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        made = object.__new__(type(self))
+        memo[id(self)] = made
+        nn.Module.__setstate__(made, copy.deepcopy(self._state_without_graph(), memo))
+        made._graph = copy.deepcopy(self._graph)
+        made._graph.owning_module = made
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self).__name__, _records(self._graph)), self._state_without_graph()
+
+    def _state_without_graph(self) -> dict[str, Any]:
+        state: dict[str, Any] = nn.Module.__getstate__(self)
+        del state["_graph"]
+        return state
+
+
+def _install(owner: nn.Module, path: str, module: nn.Module) -> None:
+    """Puts a module at a path, with plain modules on the way to it."""
+    *above, name = path.split(".")
+    for part in above:
+        if part not in owner._modules:
+            owner._modules[part] = nn.Module()
+        owner = cast(nn.Module, owner._modules[part])
+    owner.add_module(name, module)
+
+
+# --- classes of modules with the same code
+
+_classes: weakref.WeakValueDictionary[object, type[LoweredModule]] = weakref.WeakValueDictionary()
+
+
+def _shared_class(name: str, generated: PythonCode, spans: Sequence[str]) -> type[LoweredModule]:
+    """The class whose `forward` is the generated code; the same one for the same code."""
+    used = tuple(sorted((key, id(value)) for key, value in generated.globals.items()))
+    key = (name, generated.src, tuple(spans), used)
+    found = _classes.get(key)
+    if found is None:
+        found = _classes[key] = _new_class(name, generated, spans)
+    return found
+
+
+def _new_class(name: str, generated: PythonCode, spans: Sequence[str]) -> type[LoweredModule]:
+    file = f"<robdsl {name} {next(_serial)}>"
+    names = dict(generated.globals)
+    exec(compile(generated.src, file, "exec", dont_inherit=True), names)  # noqa: S102  as torch.fx itself does
+    # So that tracebacks, torch.compile's own among them, can show the line.
+    linecache.cache[file] = (len(generated.src), None, generated.src.splitlines(keepends=True), file)
+    made = type(name, (LoweredModule,), {"forward": names["forward"], "_line_spans": tuple(spans)})
+    weakref.finalize(made, linecache.cache.pop, file, None)
+    return made
+
+
+def _spans(lines: Sequence[str], graph: fx.Graph) -> list[str]:
+    """For each line of generated code the span of the node that it computes, or ""."""
+    span_of = {node.name: node.meta.get(ROB_SPAN, "") for node in graph.nodes}
+    assigned = map(_ASSIGNED.match, lines)
+    return [span_of.get(match[1], "") if match else "" for match in assigned]
+
+
+def _commented(line: str, span: str) -> str:
+    return f"{line}  # {span.rpartition('/')[2]}" if span else line
+
+
+def _line_in(traceback: TracebackType | None, function: Any) -> int:
+    """The line that a function was at when an exception passed through it; 0 when it did not."""
+    while traceback is not None:
+        if traceback.tb_frame.f_code is function.__code__:
+            return traceback.tb_lineno
+        traceback = traceback.tb_next
+    return 0
+
+
+# --- graphs as plain data
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """The value of an earlier node, in an argument."""
+
+    index: int
+
+
+class _Record(NamedTuple):
+    op: str
+    name: str
+    target: Any
+    args: Any
+    kwargs: Any
+    meta: dict[str, str]
+
+
+def _records(graph: fx.Graph) -> list[_Record]:
+    place = {node: _Value(index) for index, node in enumerate(graph.nodes)}
+
+    def replaced(each: Any) -> Any:
+        return place[each] if isinstance(each, fx.Node) else each
+
+    return [
+        _Record(
+            op=node.op,
+            name=node.name,
+            target=node.target,
+            args=map_aggregate(node.args, replaced),
+            kwargs=map_aggregate(node.kwargs, replaced),
+            meta={key: node.meta[key] for key in (ROB_SPAN, STACK_TRACE) if key in node.meta},
+        )
+        for node in graph.nodes
+    ]
+
+
+def _restored(class_name: str, records: Sequence[_Record]) -> LoweredModule:
+    """A module with the graph that was recorded; unpickling then gives it its state."""
+    graph = fx.Graph()
+    made: list[fx.Node] = []
+
+    def replaced(each: Any) -> Any:
+        return made[each.index] if isinstance(each, _Value) else each
+
+    for record in records:
+        args, kwargs = (map_aggregate(each, replaced) for each in (record.args, record.kwargs))
+        node = graph.create_node(record.op, record.target, args, kwargs, record.name)
+        node.meta.update(record.meta)
+        made.append(node)
+    return LoweredModule({}, graph, class_name)

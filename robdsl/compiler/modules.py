@@ -1,0 +1,172 @@
+"""Primitives as modules: torch's own, and what torch has none for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robdsl.graph.primitives import Primitive
+from robdsl.graph.shapes import Shape, is_map
+
+
+class Crop(nn.Module):
+    """Drops the first ``n`` rows and columns: N x C x H x W -> N x C x (H - n) x (W - n), a view."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, self.n :, self.n :]
+
+    def extra_repr(self) -> str:
+        return str(self.n)
+
+
+class NonlocalMean(nn.Module):
+    """The weighted mean over all positions of feature denoising (Xie et al. 2019, section 4.1).
+
+    With x_i the C channels at position i, the output at i is the sum over j of w_ij x_j, where
+
+    - ``gaussian``: w_i is the softmax over j of theta(x_i) . phi(x_j) / sqrt(C // 2), theta and phi being
+      bias-free 1 x 1 convolutions to C // 2 channels (the paper's d; its published code divides likewise);
+    - ``dot``: w_ij = x_i . x_j / (H W).
+
+    N x C x H x W -> N x C x H x W, in channels-last format, which takes no copy where that format comes in.
+
+    Args:
+        channels: C.
+        positions: H W of the maps that will come; it decides which of the two products is formed first.
+        kind: ``gaussian`` or ``dot``.
+    """
+
+    def __init__(self, channels: int, positions: int, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.pairs_first = channels > positions
+        if kind == "gaussian":
+            self.theta = nn.Conv2d(channels, channels // 2, 1, bias=False)
+            self.phi = nn.Conv2d(channels, channels // 2, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = _positions(x)
+        if self.kind == "gaussian":
+            mean = F.scaled_dot_product_attention(_positions(self.theta(x)), _positions(self.phi(x)), values)
+        elif self.pairs_first:
+            mean = (values @ values.mT) @ values / values.shape[2]
+        else:
+            mean = values @ (values.mT @ values) / values.shape[2]
+        return mean.squeeze(1).mT.reshape(x.shape)
+
+    def extra_repr(self) -> str:
+        return self.kind
+
+
+def _positions(x: Tensor) -> Tensor:
+    """N x C x H x W -> N x 1 x HW x C: one head of attention over positions."""
+    return x.flatten(2).mT.unsqueeze(1)
+
+
+def zeros(x: Tensor, shape: Shape) -> Tensor:
+    """Zeros of a ``shape`` for each image of ``x``, of its type, on its device and in its memory format."""
+    layout = torch.contiguous_format
+    if x.dim() == 4 and len(shape) == 3 and _is_channels_last(x):
+        layout = torch.channels_last
+    return torch.empty((x.shape[0], *shape), dtype=x.dtype, device=x.device, memory_format=layout).zero_()
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+class ModuleMaker:
+    """Makes the modules of one net.
+
+    The second of a kind is copied from the first and then started like it, which takes half the time that
+    torch's constructors take.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[Primitive, Shape], nn.Module] = {}
+
+    def make(self, primitive: Primitive, shape: Shape) -> nn.Module:
+        """A fresh module that applies ``primitive`` to values of a ``shape`` (without the batch).
+
+        Its parameters start as torch starts them, but for the weight of a batch norm, which the text may
+        give. `identity` and `zero` have no module.
+        """
+        first = self._first.get((primitive, shape))
+        if first is None or first._modules:
+            made = self._first[primitive, shape] = _module_of(primitive.normal(shape), shape)
+        else:
+            made = _another(first)
+        if isinstance(made, nn.BatchNorm1d | nn.BatchNorm2d) and made.affine:
+            nn.init.constant_(made.weight, _number(primitive, "weight"))
+        return made
+
+
+def _another(first: nn.Module) -> nn.Module:
+    """A module like ``first``, which has no children: with tensors of its own, started anew."""
+    made: Any = object.__new__(type(first))
+    for name, value in vars(first).items():
+        vars(made)[name] = value.copy() if isinstance(value, dict | set) else value
+    for name, parameter in first._parameters.items():
+        if parameter is not None:
+            made._parameters[name] = nn.Parameter(torch.empty_like(parameter))
+    for name, buffer in first._buffers.items():
+        if buffer is not None:
+            made._buffers[name] = buffer.clone()
+    if made._parameters:
+        made.reset_parameters()
+    module: nn.Module = made
+    return module
+
+
+def _module_of(primitive: Primitive, shape: Shape) -> nn.Module:
+    integer = primitive.integer
+    match primitive.name:
+        case "conv":
+            return nn.Conv2d(
+                shape[0],
+                integer("width"),
+                integer("kernel"),
+                stride=integer("stride"),
+                padding=integer("padding"),
+                dilation=integer("dilation"),
+                groups=integer("groups"),
+                bias=primitive.flag("bias"),
+            )
+        case "linear":
+            return nn.Linear(shape[0], integer("features"), bias=primitive.flag("bias"))
+        case "batch_norm":
+            kind = nn.BatchNorm2d if is_map(shape) else nn.BatchNorm1d
+            return kind(shape[0], affine=primitive.flag("affine"))
+        case "relu":
+            return nn.ReLU()
+        case "sigmoid":
+            return nn.Sigmoid()
+        case "dropout":
+            return nn.Dropout(_number(primitive, "p"))
+        case "max_pool":
+            return nn.MaxPool2d(integer("kernel"), integer("stride"), integer("padding"))
+        case "avg_pool":
+            sizes = integer("kernel"), integer("stride"), integer("padding")
+            return nn.AvgPool2d(*sizes, ceil_mode=False, count_include_pad=False)
+        case "global_avg_pool":
+            return nn.AdaptiveAvgPool2d(1)
+        case "flatten":
+            return nn.Flatten()
+        case "crop":
+            return Crop(integer("n"))
+        case "nonlocal_mean":
+            return NonlocalMean(shape[0], shape[1] * shape[2], str(primitive["kind"]))
+    raise AssertionError(f"no module is made for `{primitive}`")
+
+
+def _number(primitive: Primitive, name: str) -> float:
+    value = primitive[name]
+    assert isinstance(value, int | float)
+    return float(value)
