@@ -124,7 +124,7 @@ CYCLIC_USE = Code(
 )
 NAME_TAKEN = Code(
     "R212", "`{name}` already names {what}",
-    "Inside one definition a name means one thing: a parameter, a node, a `let`, a pick or a stage.",
+    "Inside one definition a name means one thing: a parameter, a node, a `let` or a pick.",
 )
 PICK_NAME = Code(
     "R213", "the pick `{name}` bears the name of a definition",
@@ -138,6 +138,14 @@ UNKNOWN_JOIN = Code(
     "R215", "unknown join `{name}`",
     "Nodes are joined by `concat`, `sum` or `mul`.",
 )
+MEASURE_FORM = Code(
+    "R217", "`{name}` is not written like that",
+    "The measures of a pick are written `density(c)`, `count(c, OP)`, `direct(c, OP)`, `skips(c, OP)` and `indegree(c.node)`.",
+)
+CYCLIC_SPACE = Code(
+    "R218", "the space `{name}` stands in itself",
+    "Spaces that stand in one another in a circle have no stages. One of them must have stages of its own.",
+)
 NOT_AN_OPERATION = Code(
     "R216", "{what} is not an operation",
     "Operations are primitives, `op`s, cells and (in a space) picks. Spaces, nets and parameters cannot stand in a chain.",
@@ -150,7 +158,7 @@ MISSING_ARGUMENT = Code(
     "The parameter has no default, so every call must give it a value.",
 )
 TOO_MANY_ARGUMENTS = Code(
-    "R302", "`{callee}` takes at most {most} arguments",
+    "R302", "`{callee}` takes {most}",
     "More arguments are given by place than there are parameters.",
 )
 ARGUMENT_TWICE = Code(
@@ -289,11 +297,11 @@ OPEN_OPERATION = Code(
 # --- R5xx: choices -------------------------------------------------------------------------------------------
 
 GROUPS = Code(
-    "R501", "`{pick}` has {wanted} groups of open edges, not {got}",
+    "R501", "`pick {pick}` has {wanted} of open edges, not {got}",
     "Alpha has one group for each node with open edges into it, in node order, separated by `|`.",
 )
 CODES = Code(
-    "R502", "the group of `{node}` has {wanted} open edges, not {got}",
+    "R502", "the group of `{node}` has {wanted}, not {got}",
     "A group has one code for each open edge into the node, in the order of the sources.",
 )
 BAD_CODE = Code(
@@ -316,9 +324,9 @@ CHOSEN_TWICE = Code(
     "R507", "`{name}` is chosen twice on {edge}",
     "Each alternative of an open edge is chosen once or not at all.",
 )
-ONE_EDGE_OPEN = Code(
-    "R508", "the edge {edge} needs one choice",
-    "A `one` edge without the alternative `none` takes exactly one alternative.",
+ONE_EDGE = Code(
+    "R508", "the edge {edge} takes one alternative, not {got}",
+    "A `one` edge takes exactly one alternative. One that offers `none` may go unmentioned, and then is empty.",
 )
 RULE_BROKEN = Code(
     "R509", "`{net}` breaks a rule of `{space}`",
@@ -377,11 +385,22 @@ TOO_MANY_ALTERNATIVES = Code(
     "The number of alternatives of one open edge is bounded.",
 )
 
+TOO_MANY_CASES = Code(
+    "R612", "this rule means more cases than the bound of {bound}",
+    "A cell's name in a rule means each of its picks in turn, and several cells mean every combination of theirs. Name the picks, or "
+    "write a rule for each cell.",
+)
+
 # --- warnings ------------------------------------------------------------------------------------------------
 
 DEAD_NODE = Code(
     "W401", "`out` cannot be reached from `{name}`",
     "What is computed for this node is never used. Connect it, or remove it.",
+    severity="warning",
+)
+WORD_LIKE_NAME = Code(
+    "W301", "`{name}` is a word here, which equals nothing but itself",
+    "A name that is no parameter, `let` or node is a word. This one is nearly a name that is known here; if that was meant, the word is a slip.",
     severity="warning",
 )
 FILE_TWICE = Code(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 from typing import Literal
 
 from robdsl.diagnostics.source import Span
@@ -97,13 +98,22 @@ class Report:
 
     def __init__(self) -> None:
         self._seen: dict[tuple[object, ...], Diagnostic] = {}
+        self._errors = 0
 
     def add(self, diagnostic: Diagnostic) -> None:
-        self._seen.setdefault(diagnostic.identity, diagnostic)
+        identity = diagnostic.identity
+        if identity not in self._seen:
+            self._seen[identity] = diagnostic
+            self._errors += diagnostic.severity == "error"
 
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
         for diagnostic in diagnostics:
             self.add(diagnostic)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are so many errors that it helps nobody to look for more."""
+        return self._errors >= self.LIMIT
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -123,7 +133,18 @@ class Report:
             raise RobError(self.diagnostics)
 
 
+#: Among how many known names the nearest is looked for, so that a long list costs no more than a short one.
+_KNOWN = 2000
+
+
+def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known name that is most like ``name``; None when none is near (``likeness`` from 0 to 1: how near)."""
+    alike = (each for each in known if abs(len(each) - len(name)) <= max(3, len(name)))
+    near = get_close_matches(name, list(islice(alike, _KNOWN)), n=1, cutoff=likeness)
+    return near[0] if near else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """The sentence that suggests the nearest known name, or None when none is near."""
-    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else None
+    near = nearest(name, known)
+    return None if near is None else f"did you mean `{near}`?"

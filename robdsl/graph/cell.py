@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
 from robdsl.diagnostics.source import Span
@@ -50,6 +51,12 @@ class OpenEdge:
         return tuple(
             tuple(i for i in range(count) if code >> (count - 1 - i) & 1) for code in range(2**count)
         )
+
+    def admits(self, chosen: tuple[int, ...]) -> bool:
+        """Whether these alternatives, in ascending order, can be chosen together."""
+        known = all(0 <= index < len(self.names) for index in chosen)
+        ascending = all(first < second for first, second in pairwise(chosen))
+        return known and ascending and (self.kind == "any" or len(chosen) == 1)
 
     def __str__(self) -> str:
         return f"`{self.source} -> {self.target}`"
@@ -145,13 +152,8 @@ class Cell:
         """The choice of every alternative of every open edge: the cell of the supernet."""
         return tuple(tuple(range(len(edge.names))) for edge in self.opens)
 
-    @cached_property
-    def always_live(self) -> bool:
-        """Whether ``out`` can be reached from every node whatever is chosen."""
-        return len(self.live(())) == len(self.nodes)
-
     def live(self, choice: Choice) -> frozenset[str]:
-        """The nodes from which ``out`` is reached along chosen edges (along closed ones alone, for no choice)."""
+        """The nodes from which ``out`` is reached along chosen edges (closed ones only, for no choice)."""
         live = {"out"}
         for name in reversed(self.order):
             if name not in live:
@@ -171,16 +173,31 @@ class Cell:
     def cost(self, choice: Choice) -> Cost:
         """The cost of the cell with its open edges closed by ``choice``.
 
-        Whatever was chosen counts, also what ``out`` does not need, so that sizes are sums over edges and equal those
-        of the published code.
+        Whatever was chosen counts, also what ``out`` does not need, so that sizes are sums over edges and
+        equal those of the published code.
         """
         total = Cost()
-        depth = dict.fromkeys(self.nodes, 0)
-        for name in self.order:
-            for operand in self.nodes[name].operands:
-                depth[name] = max(depth[name], depth[operand])
+        for edge in self.edges:
+            for _, operation in self.chosen(edge, choice):
+                total = total.beside(operation.cost)
+        return replace(total, depth=max((path for path in self.paths(choice) if path is not None), default=0))
+
+    def paths(self, choice: Choice) -> tuple[int | None, ...]:
+        """How many convolutions and linear layers the longest path from each input to ``out`` meets.
+
+        None where there is no path. Zeros (of a node whose open edges are all empty) follow the first input.
+        """
+        longest: dict[str, int] = {"out": 0}
+        for name in reversed(self.order):
+            if name not in longest:
+                continue
+            node, here, empty = self.nodes[name], longest[name], True
+            for operand in node.operands:
+                longest[operand] = max(longest.get(operand, 0), here)
             for edge in self.entering[name]:
                 for _, operation in self.chosen(edge, choice):
-                    total = total.beside(operation.cost)
-                    depth[name] = max(depth[name], depth[edge.source] + operation.cost.depth)
-        return replace(total, depth=depth["out"])
+                    empty = False
+                    longest[edge.source] = max(longest.get(edge.source, 0), here + operation.cost.depth)
+            if empty and not node.is_input and node.join is None:
+                longest[self.inputs[0]] = max(longest.get(self.inputs[0], 0), here)
+        return tuple(longest.get(name) for name in self.inputs)

@@ -43,9 +43,9 @@ class Pick:
         return tuple(tuple(range(len(edge.names))) for edge in self.opens)
 
     def admits(self, choice: Choice) -> bool:
-        """Whether ``choice`` closes every edge in a way that the edge allows (a supernet's choice of everything need not)."""
+        """Whether ``choice`` closes every edge in a way that the edge allows (a supernet's need not)."""
         return len(choice) == len(self.opens) and all(
-            chosen in edge.options for edge, chosen in zip(self.opens, choice, strict=True)
+            edge.admits(chosen) for edge, chosen in zip(self.opens, choice, strict=True)
         )
 
 
@@ -63,27 +63,19 @@ def _code(edge: OpenEdge, chosen: tuple[int, ...]) -> str:
 
 def read_bits(pick: Pick, written: nodes.PickBits) -> Choice | list[Diagnostic]:
     """The choice that bits stand for, or what is wrong with them."""
-    if len(written.groups) != len(pick.groups):
-        expected = ", ".join(f"`{target}`" for target, _ in pick.groups)
-        return [
-            codes.GROUPS.at(
-                written.span,
-                pick=pick.name,
-                wanted=len(pick.groups),
-                got=len(written.groups),
-                help=f"one for each of {expected}",
-            )
-        ]
+    wanted, got = len(pick.groups), len(written.groups)
+    if wanted != got:
+        help = f"one for each of {_listed(target for target, _ in pick.groups)}"
+        at = written.groups[0].span.to(written.groups[-1].span)
+        return [codes.GROUPS.at(at, pick=pick.name, wanted=_counted(wanted, "group"), got=got, help=help)]
     choice: list[tuple[int, ...]] = []
     wrong: list[Diagnostic] = []
     for (target, edges), group in zip(pick.groups, written.groups, strict=True):
-        if len(group.codes) != len(edges):
-            sources = ", ".join(f"`{edge.source}`" for edge in edges)
-            wrong.append(
-                codes.CODES.at(
-                    group.span, node=target, wanted=len(edges), got=len(group.codes), help=f"from {sources}"
-                )
-            )
+        wanted, got = len(edges), len(group.codes)
+        if wanted != got:
+            help = f"from {_listed(edge.source for edge in edges)}"
+            count = _counted(wanted, "open edge")
+            wrong.append(codes.CODES.at(group.span, node=target, wanted=count, got=got, help=help))
             continue
         for edge, code in zip(edges, group.codes, strict=True):
             chosen = _decode(edge, code.text)
@@ -94,19 +86,29 @@ def read_bits(pick: Pick, written: nodes.PickBits) -> Choice | list[Diagnostic]:
     return wrong or tuple(choice)
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """```a`, `b` and `c```"""
+    shown = [f"`{name}`" for name in names]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+
+
 def _decode(edge: OpenEdge, code: str) -> tuple[int, ...] | None:
     if edge.kind == "one":
-        return (int(code),) if code.isdecimal() and len(code) < 4 and int(code) < len(edge.names) else None
+        return next(((index,) for index in range(len(edge.names)) if code == str(index)), None)
     if len(code) != len(edge.names) or set(code) - {"0", "1"}:
         return None
     return tuple(index for index, bit in enumerate(code) if bit == "1")
 
 
 def _code_help(edge: OpenEdge) -> str:
-    names = ", ".join(f"`{name}`" for name in edge.names)
     if edge.kind == "one":
-        return f"write the index, from 0 to {len(edge.names) - 1}, of one of {names}"
-    return f"write {len(edge.names)} bits, one each for {names}"
+        indexed = ", ".join(f"{index} for `{name}`" for index, name in enumerate(edge.names))
+        return f"write one index: {indexed}"
+    return f"write {_counted(len(edge.names), 'bit')}, for {_listed(edge.names)}"
 
 
 def read_edges(pick: Pick, written: nodes.PickEdges) -> Choice | list[Diagnostic]:
@@ -116,128 +118,116 @@ def read_edges(pick: Pick, written: nodes.PickEdges) -> Choice | list[Diagnostic
         for source in edge.sources:
             for target in edge.targets:
                 reader.edge(source, target, edge)
-    return reader.result(written.span)
+    return reader.result(written.target.span)
 
 
 class _LongForm:
+    """Reads the lines of one choice."""
+
     def __init__(self, pick: Pick) -> None:
         self._pick = pick
         self._chosen: list[dict[int, Span]] = [{} for _ in pick.opens]
         self._wrong: list[Diagnostic] = []
         self._nodes = sorted({name for each in pick.opens for name in (each.source, each.target)})
+        #: The open edges of each pair of nodes; those about which something wrong was said.
+        self._places: dict[tuple[str, str], list[int]] = {}
+        self._mistaken: set[int] = set()
+        for place, each in enumerate(pick.opens):
+            self._places.setdefault((each.source, each.target), []).append(place)
 
     def edge(self, source: nodes.Ident, target: nodes.Ident, edge: nodes.Edge) -> None:
         """Takes in what one line says of one pair of nodes."""
-        places = [
-            i
-            for i, each in enumerate(self._pick.opens)
-            if (each.source, each.target) == (source.name, target.name)
-        ]
-        if not places:
+        places = self._places.get((source.name, target.name))
+        if places is None:
             unknown = next((each for each in (source, target) if each.name not in self._nodes), None)
-            help = did_you_mean(unknown.name, self._nodes) if unknown else f"the cell is `{self._pick.cell}`"
-            self._wrong.append(codes.NO_SUCH_EDGE.at(source.span.to(target.span) if unknown is None else unknown.span,
-                                                     edge=f"`{source} -> {target}`", help=help))  # fmt: skip
+            at = source.span.to(target.span) if unknown is None else unknown.span
+            help = None if unknown is None else did_you_mean(unknown.name, self._nodes)
+            if help is None:
+                into = [each.source for each in self._pick.opens if each.target == target.name]
+                help = f"open edges go to `{target}` from {_listed(dict.fromkeys(into))}" if into else None
+            self._wrong.append(codes.NO_SUCH_EDGE.at(at, edge=f"`{source} -> {target}`", help=help))
             return
-        if edge.operation is None:
-            self._unknown(edge.span, "identity", places)
-            return
-        self._operation(edge.operation, places)
+        operation = edge.operation or nodes.Call(nodes.Ident("identity", span=edge.span), span=edge.span)
+        self._operation(operation, places)
 
     def _operation(self, operation: nodes.Op, places: list[int]) -> None:
         """One alternative, or a sum of them."""
-        found = self._match(operation, places)
-        if found:
-            self._take(found, operation)
-        elif isinstance(operation, nodes.Sum):
-            for part in operation.parts:
-                self._operation(part, places)
-        elif isinstance(operation, nodes.Choice | nodes.If):
-            self._wrong.append(codes.PICK_PLUS.at(operation.span, help=self._offer(places)))
-        elif isinstance(operation, nodes.Call):
-            self._unknown(operation.callee.span, operation.callee.name, places)
-        else:
-            self._unknown(operation.span, show_operation(operation), places)
-
-    def _match(self, operation: nodes.Op, places: list[int]) -> list[tuple[int, int]]:
-        """The (edge, alternative) pairs that an operation can mean."""
         text = show_operation(operation)
-        return [
+        found = [
             (place, index)
             for place in places
             for index, name in enumerate(self._pick.opens[place].names)
             if name == text
         ]
+        if found:
+            self._take(found, operation)
+        elif isinstance(operation, nodes.Sum):
+            for part in operation.parts:
+                self._operation(part, places)
+        else:
+            self._mistaken.update(places)
+            self._unknown(operation, text, places)
 
     def _take(self, found: list[tuple[int, int]], operation: nodes.Op) -> None:
         for place, index in found:
-            if index not in self._chosen[place] and (
-                self._pick.opens[place].kind == "any" or not self._chosen[place]
-            ):
-                self._chosen[place][index] = operation.span
+            taken = self._chosen[place]
+            if index not in taken and (self._pick.opens[place].kind == "any" or not taken):
+                taken[index] = operation.span
                 return
         place, index = found[0]
-        taken = self._chosen[place]
-        before = taken.get(index, next(iter(taken.values())))
-        edge = self._pick.opens[place]
-        if edge.kind == "one" and index not in taken:
+        edge, taken = self._pick.opens[place], self._chosen[place]
+        related = [Label(taken.get(index, next(iter(taken.values()))), "chosen here")]
+        if index in taken:
+            name = edge.names[index]
             self._wrong.append(
-                codes.ONE_EDGE_OPEN.at(
-                    operation.span, "a second choice", edge=edge, related=[Label(before, "the first")]
-                )
+                codes.CHOSEN_TWICE.at(operation.span, "chosen again", name=name, edge=edge, related=related)
             )
-            return
-        self._wrong.append(
-            codes.CHOSEN_TWICE.at(
-                operation.span, name=edge.names[index], edge=edge, related=[Label(before, "chosen here")]
+        else:
+            self._wrong.append(
+                codes.ONE_EDGE.at(operation.span, "a second choice", edge=edge, got="two", related=related)
             )
-        )
 
-    def _unknown(self, span: Span, name: str, places: list[int]) -> None:
-        self._wrong.append(codes.UNKNOWN_OPERATION.at(span, name=name, help=self._offer(places)))
-
-    def _offer(self, places: list[int]) -> str:
-        offered = list(dict.fromkeys(each for place in places for each in self._pick.opens[place].names))
-        listed = " and ".join(
-            filter(None, [", ".join(f"`{each}`" for each in offered[:-1]), f"`{offered[-1]}`"])
-        )
-        return f"this edge of `{self._pick.cell}` offers {listed}"
+    def _unknown(self, operation: nodes.Op, text: str, places: list[int]) -> None:
+        offered = list(dict.fromkeys(name for place in places for name in self._pick.opens[place].names))
+        help = f"this edge of `{self._pick.cell}` offers {_listed(offered)}"
+        match operation:
+            case nodes.Choice() | nodes.If():
+                self._wrong.append(codes.PICK_PLUS.at(operation.span, help=help))
+            case nodes.Call(callee=callee, arguments=arguments):
+                if arguments and callee.name in offered:
+                    help = f"here it goes by its name alone: `{callee}`"
+                whole = callee.name in offered or any(each.startswith(f"{callee}(") for each in offered)
+                at, name = (operation.span, text) if whole else (callee.span, callee.name)
+                self._wrong.append(codes.UNKNOWN_OPERATION.at(at, name=name, help=help))
+            case _:
+                self._wrong.append(codes.UNKNOWN_OPERATION.at(operation.span, name=text, help=help))
 
     def result(self, span: Span) -> Choice | list[Diagnostic]:
         """The whole choice; edges that were not mentioned are empty."""
         choice: list[tuple[int, ...]] = []
-        for edge, chosen in zip(self._pick.opens, self._chosen, strict=True):
+        for place, (edge, chosen) in enumerate(zip(self._pick.opens, self._chosen, strict=True)):
             if chosen or edge.kind == "any":
                 choice.append(tuple(sorted(chosen)))
             elif edge.empty is not None:
                 choice.append((edge.empty,))
-            elif not self._wrong:
-                self._wrong.append(
-                    codes.ONE_EDGE_OPEN.at(
-                        span, edge=edge, help="choose one of " + ", ".join(f"`{n}`" for n in edge.names)
-                    )
-                )
+            elif place not in self._mistaken:
+                help = f"choose one of {_listed(edge.names)}"
+                self._wrong.append(codes.ONE_EDGE.at(span, edge=edge, got="none", help=help))
         return self._wrong or tuple(choice)
 
 
 def spelled_out(pick: Pick, choice: Choice) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """The chosen alternatives of each edge that has any: (source, target, names); the long form in alpha order."""
+    """The chosen alternatives of each edge that has any, in alpha order: (source, target, names)."""
     for edge, chosen in zip(pick.opens, choice, strict=True):
-        taken = edge.taken(chosen) if edge.kind == "any" else chosen
+        taken = edge.taken(chosen)
         if taken:
             yield edge.source, edge.target, tuple(edge.names[index] for index in taken)
 
 
-def can_be_spelled_out(pick: Pick) -> bool:
-    """Whether the long form can tell all edges apart: no two open edges of one pair share an alternative's name."""
-    seen: set[tuple[str, str, str]] = set()
-    for edge in pick.opens:
-        for name in edge.names:
-            key = (edge.source, edge.target, name)
-            if key in seen:
-                return False
-            seen.add(key)
-    return True
+def pick_name(written: nodes.PickBits | nodes.PickEdges) -> str:
+    """The pick that a choice is for: ``07`` is pick 7."""
+    name = written.target.name
+    return str(int(name)) if name.isdecimal() and len(name) < 10 else name
 
 
 def check_picks(
@@ -249,33 +239,27 @@ def check_picks(
     first: dict[str, Span] = {}
     wrong: list[Diagnostic] = []
     for each in written:
-        name = each.target.name
-        name = str(int(name)) if name.isdecimal() and len(name) < 10 else name
+        name, at = pick_name(each), each.target.span
         if name not in by_name:
-            wrong.append(codes.UNKNOWN_PICK.at(each.target.span, name=name, help=_pick_help(name, by_name)))
+            wrong.append(codes.UNKNOWN_PICK.at(at, name=name, help=_pick_help(name, by_name)))
             continue
         if name in first:
-            wrong.append(
-                codes.PICK_TWICE.at(each.target.span, name=name, related=[Label(first[name], "chosen here")])
-            )
+            related = [Label(first[name], "chosen here")]
+            wrong.append(codes.PICK_TWICE.at(at, "chosen again", name=name, related=related))
             continue
-        first[name] = each.target.span
-        read = (
-            read_bits(by_name[name], each)
-            if isinstance(each, nodes.PickBits)
-            else read_edges(by_name[name], each)
-        )
+        first[name] = at
+        pick = by_name[name]
+        read = read_bits(pick, each) if isinstance(each, nodes.PickBits) else read_edges(pick, each)
         if isinstance(read, list):
             wrong.extend(read)
         else:
             chosen[name] = read
     missing = [name for name in by_name if name not in first]
     if missing:
-        more = (
-            f"and {len(missing) - 1} more: {', '.join(missing[1:6])}{', ...' if len(missing) > 6 else ''}"
-            if missing[1:]
-            else None
-        )
+        more = None
+        if missing[1:]:
+            shown = ", ".join([*missing[1:6], *(["..."] if missing[6:] else [])])
+            more = f"and {len(missing) - 1} more: {shown}"
         wrong.append(codes.MISSING_PICK.at(net.name.span, net=net.name, name=missing[0], help=more))
     return tuple(chosen.get(name, ()) for name in by_name), tuple(wrong)
 
@@ -284,4 +268,6 @@ def _pick_help(name: str, known: dict[str, Pick]) -> str | None:
     numbered = [each for each in known if each.isdecimal()]
     if numbered and name.isdecimal():
         return f"they are numbered from 0 to {len(numbered) - 1}"
-    return did_you_mean(name, known) or f"the picks are {', '.join(f'`{each}`' for each in list(known)[:8])}"
+    if not known:
+        return "the space picks nothing"
+    return did_you_mean(name, known) or f"the picks are {_listed(list(known)[:8])}"

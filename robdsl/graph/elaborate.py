@@ -1,7 +1,7 @@
 """Tree to operations: calls are bound, conditions decided, shapes worked out.
 
-Everything here happens for given argument values and input shapes. What is elaborated once for the same values is
-not elaborated again, so twenty cells of three sizes cost three.
+Everything here happens for given argument values and input shapes. What is elaborated once for the same
+values is not elaborated again, so twenty cells of three sizes cost three.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from enum import Enum, auto
+from typing import TypeVar
 
 from robdsl.diagnostics import codes
 from robdsl.diagnostics.diagnostic import Diagnostic, Label, Report
@@ -26,18 +28,32 @@ from robdsl.graph.primitives import DOMAINS, Misfit, Primitive, signatures
 from robdsl.graph.program import Bound, ProgramFile
 from robdsl.graph.shapes import Shape, show
 from robdsl.graph.structure import check_definition
-from robdsl.graph.values import Fault, Poisoned, Scope, Value, boolean, evaluate, kind_of, show_value
+from robdsl.graph.values import (
+    Fault,
+    Poisoned,
+    Scope,
+    Value,
+    boolean,
+    evaluate,
+    kind_of,
+    show_value,
+    wrong_type,
+)
 from robdsl.syntax import nodes
+from robdsl.syntax.formatting import show_operation
 
-#: How deep operations may nest while they are elaborated.
-MAX_DEPTH = 100
-#: How many operations elaboration may make.
-MAX_WORK = 500_000
+#: How deep operations may nest while they are elaborated (well within Python's own bound on recursion).
+MAX_DEPTH = 40
+#: How many operations and edges elaboration may make.
+MAX_WORK = 100_000
 #: How many primitives a net may have, and how many numbers it may learn.
-MAX_PRIMITIVES = 2_000_000
+MAX_PRIMITIVES = 500_000
 MAX_PARAMS = 4_000_000_000
+#: How many channels, rows or columns a value may have.
+MAX_SIZE = 10**9
 
 Arguments = tuple[tuple[str, Value], ...]
+_Some = TypeVar("_Some")
 
 
 class Elaborator:
@@ -46,9 +62,9 @@ class Elaborator:
     def __init__(self, report: Report) -> None:
         self.report = report
         self._checked: dict[int, bool] = {}
-        self._bodies: dict[tuple[object, ...], Operation | Poisoned | None] = {}
-        self._cells: dict[tuple[object, ...], Cell | Poisoned] = {}
-        self._trace: list[Label] = []
+        self._bodies: dict[tuple[object, ...], Operation | _State | None] = {}
+        self._cells: dict[tuple[object, ...], Cell | _State] = {}
+        self._trace: list[tuple[Span, str, Arguments]] = []
         self._depth = 0
         self._work = 0
 
@@ -56,9 +72,9 @@ class Elaborator:
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Reports a mistake, with the calls that led to it."""
-        self.report.add(
-            replace(diagnostic, trace=tuple(reversed(self._trace[-8:]))) if self._trace else diagnostic
-        )
+        calls = reversed(self._trace[-8:])
+        trace = tuple(Label(span, f"in `{shown_call(name, arguments)}`") for span, name, arguments in calls)
+        self.report.add(replace(diagnostic, trace=trace))
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -70,8 +86,8 @@ class Elaborator:
             raise Poisoned from None
 
     @contextmanager
-    def _inside(self, span: Span, what: str) -> Iterator[None]:
-        self._trace.append(Label(span, what))
+    def _inside(self, span: Span, name: str, arguments: Arguments) -> Iterator[None]:
+        self._trace.append((span, name, arguments))
         try:
             yield
         finally:
@@ -81,10 +97,16 @@ class Elaborator:
         """Whether a definition has the right form; says what is wrong with it the first time."""
         key = id(bound.definition)
         if key not in self._checked:
-            found = check_definition(bound)
-            self.report.extend(found)
-            self._checked[key] = all(each.severity == "warning" for each in found)
+            verdict = check_definition(bound)
+            self.report.extend(verdict.found)
+            self._checked[key] = verdict.sound
         return self._checked[key]
+
+    def work(self, span: Span, amount: int = 1) -> None:
+        """Counts what elaboration makes; raises `Fault` when it is too much."""
+        self._work += amount
+        if self._work > MAX_WORK:
+            raise Fault(codes.TOO_MANY_OPERATIONS.at(span, bound=f"{MAX_WORK:,}"))
 
     # --- operations
 
@@ -146,18 +168,14 @@ class Elaborator:
         """Raises `Fault` when what is summed has different shapes."""
         for node, part in zip(sum_.parts, parts, strict=True):
             if part.out_shape != parts[0].out_shape:
-                first = sum_.parts[0].span
                 raise Fault(
-                    codes.SHAPES_DIFFER.at(
-                        node.span, f"this gives {show(part.out_shape)}", what="a sum of values", first=show(parts[0].out_shape),
-                        second=show(part.out_shape), related=[Label(first, f"this gives {show(parts[0].out_shape)}")],
+                    differing(
+                        "a sum of values", sum_.parts[0].span, parts[0].out_shape, node.span, part.out_shape
                     )
-                )  # fmt: skip
+                )
 
     def _bounded(self, operation: Operation) -> Operation:
-        self._work += 1
-        if self._work > MAX_WORK:
-            raise Fault(codes.TOO_MANY_OPERATIONS.at(operation.span, bound=f"{MAX_WORK:,}"))
+        self.work(operation.span)
         check_size(operation.cost, operation.span)
         return operation
 
@@ -174,7 +192,7 @@ class Elaborator:
         if isinstance(bound.definition, nodes.CellDefinition):
             cell = self.called_cell(call, bound, arguments, (entering,))
             return CellOperation(entering, cell.out_shape, call.span, name, arguments, cell=cell)
-        with self._inside(call.span, f"in `{shown_call(name, arguments)}`"):
+        with self._inside(call.span, name, arguments):
             return self._body(bound, arguments, entering)
 
     def _body(self, bound: Bound, arguments: Arguments, entering: Shape) -> Operation | None:
@@ -182,66 +200,65 @@ class Elaborator:
         key = (id(bound.definition), _identity(arguments), entering)
         if key not in self._bodies:
             assert isinstance(bound.definition, nodes.OpDefinition)
+            self._bodies[key] = _State.RUNNING
             try:
                 with self.reporting():
                     made = self.operation(bound.definition.body, Scope(dict(arguments)), bound.file, entering)
                 self._bodies[key] = made and replace(made, name=bound.name, arguments=arguments)
-            except Poisoned as poisoned:
-                self._bodies[key] = poisoned
-        body = self._bodies[key]
-        if isinstance(body, Poisoned):
-            raise body
-        return body
+            except Poisoned:
+                self._bodies[key] = _State.WRONG
+        return self._made(self._bodies[key])
+
+    def _made(self, found: _Some | _State) -> _Some:
+        """What was made of a definition; not where it was wrong, or is still being made: it calls itself."""
+        if found is _State.RUNNING:
+            label = "it calls itself with the same arguments, and so without end"
+            raise Fault(codes.CALL_DEPTH.at(self._trace[-1][0], label, bound=f"{MAX_DEPTH} levels"))
+        if isinstance(found, _State):
+            raise Poisoned
+        return found
 
     def _primitive(self, call: nodes.Call, scope: Scope, entering: Shape) -> Operation:
-        name = call.callee.name
-        arguments = self.bind(call, signatures()[name], scope)
+        name, parameters = call.callee.name, signatures()[call.callee.name]
+        arguments = self.bind(call, parameters, scope)
         for parameter, value in arguments:
             domain = DOMAINS[parameter]
             if type(value) in domain.types and domain.admits(value):
                 continue
-            code = codes.OUT_OF_RANGE if type(value) in domain.types else codes.WRONG_TYPE
-            given = next(
-                (a.span for a in call.arguments if a.name is not None and a.name.name == parameter), call.span
-            )
-            raise Fault(
-                code.at(given, what=f"`{parameter}` of `{name}`", wanted=domain.wanted, got=kind_of(value))
-            )
+            what, given = f"`{parameter}` of `{name}`", _given(call, parameters).get(parameter)
+            if given is not None and type(value) not in domain.types:
+                raise Fault(wrong_type(given, value, what, domain.wanted, scope))
+            at = call.span if given is None else given.span
+            raise Fault(codes.OUT_OF_RANGE.at(at, what=what, wanted=domain.wanted, got=kind_of(value)))
         primitive = Primitive(name, arguments)
         try:
             output = primitive.output(entering)
         except Misfit as misfit:
+            shown = show_operation(call)
             raise Fault(
-                codes.BAD_SHAPE.at(
-                    call.span, operation=shown_call(name, arguments), shape=show(entering), reason=misfit
-                )
+                codes.BAD_SHAPE.at(call.span, operation=shown, shape=show(entering), reason=misfit)
             ) from None
-        if max(output) > 10**9:
-            raise Fault(codes.LARGE_NUMBER.at(call.span, bound="10^9"))
+        if max(output) > MAX_SIZE:
+            raise Fault(codes.LARGE_NUMBER.at(call.span, f"this gives {show(output)}", bound=f"{MAX_SIZE:,}"))
         return self._bounded(PrimitiveOperation(entering, output, call.span, primitive=primitive))
 
     def bind(self, call: nodes.Call, parameters: tuple[nodes.Parameter, ...], scope: Scope) -> Arguments:
         """The values of all parameters; the call's form was checked before."""
-        given: dict[str, nodes.Expr] = {}
-        for parameter, argument in zip(parameters, call.arguments, strict=False):
-            if argument.name is None:
-                given[parameter.name.name] = argument.value
-        given.update((each.name.name, each.value) for each in call.arguments if each.name is not None)
-        return self.bind_values(
-            parameters, {name: evaluate(each, scope) for name, each in given.items()}, scope.entering
-        )
+        given = {name: evaluate(each, scope) for name, each in _given(call, parameters).items()}
+        return self.bind_values(parameters, given, scope.entering)
 
     def bind_values(
         self, parameters: tuple[nodes.Parameter, ...], given: Mapping[str, Value], entering: Shape | None
     ) -> Arguments:
         """As `bind`, for values; defaults see the parameters before them and the value that enters."""
         values: dict[str, Value] = {}
+        scope = Scope(values, entering=entering)  # which grows with the values
         for parameter in parameters:
             name = parameter.name.name
             if name in given:
                 values[name] = given[name]
             elif parameter.default is not None:
-                values[name] = evaluate(parameter.default, Scope(dict(values), entering=entering))
+                values[name] = evaluate(parameter.default, scope)
         return tuple(values.items())
 
     # --- cells
@@ -250,23 +267,51 @@ class Elaborator:
         self, call: nodes.Call, bound: Bound, arguments: Arguments, in_shapes: tuple[Shape, ...]
     ) -> Cell:
         """The cell that a call means; its mistakes are reported with the call."""
-        with self._inside(call.span, f"in `{shown_call(bound.name, arguments)}`"):
+        with self._inside(call.span, bound.name, arguments):
             return self.cell(bound, arguments, in_shapes)
 
     def cell(self, bound: Bound, arguments: Arguments, in_shapes: tuple[Shape, ...]) -> Cell:
-        """A cell for given arguments and input shapes, made once for the same ones; raises `Poisoned` when it is wrong."""
+        """A cell for given arguments and input shapes, made once for the same ones.
+
+        Raises:
+            Poisoned: it is wrong, which was reported.
+        """
         from robdsl.graph.cells import CellBuilder  # cells elaborate operations, and operations may be cells
 
         key = (id(bound.definition), _identity(arguments), in_shapes)
         if key not in self._cells:
+            self._cells[key] = _State.RUNNING
             try:
                 self._cells[key] = CellBuilder(self, bound, arguments, in_shapes).build()
-            except Poisoned as poisoned:
-                self._cells[key] = poisoned
-        cell = self._cells[key]
-        if isinstance(cell, Poisoned):
-            raise cell
-        return cell
+            except Poisoned:
+                self._cells[key] = _State.WRONG
+        return self._made(self._cells[key])
+
+
+class _State(Enum):
+    """What stands for something that is not there."""
+
+    RUNNING = auto()  # it is being made
+    WRONG = auto()  # it could not be made, and that was reported
+
+
+def _given(call: nodes.Call, parameters: tuple[nodes.Parameter, ...]) -> dict[str, nodes.Expr]:
+    """The arguments of a call by the names of their parameters."""
+    by_place = (each for each in call.arguments if each.name is None)
+    given = {parameter.name.name: each.value for parameter, each in zip(parameters, by_place, strict=False)}
+    return given | {each.name.name: each.value for each in call.arguments if each.name is not None}
+
+
+def differing(what: str, first: Span, first_shape: Shape, second: Span, second_shape: Shape) -> Diagnostic:
+    """The mistake of two places that should have one shape."""
+    return codes.SHAPES_DIFFER.at(
+        second,
+        f"this gives {show(second_shape)}",
+        related=[] if first == second else [Label(first, f"this gives {show(first_shape)}")],
+        what=what,
+        first=show(first_shape),
+        second=show(second_shape),
+    )
 
 
 def _identity(arguments: Arguments) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from robdsl import resources
-from robdsl.graph.program import shipped_files
+from robdsl.graph.program import Kind, kind_of, shipped_files
 from robdsl.syntax import nodes
 from robdsl.syntax.parser import parse_all, read_source
 
@@ -26,16 +26,16 @@ def dotted(path: Path) -> str:
     return ".".join(path.relative_to(resources.folder("archs")).with_suffix("").parts)
 
 
-def defined_in(name: str) -> str | None:
-    """The dotted name of the shipped file that defines an operation or cell."""
+def use_for(name: str, *kinds: Kind) -> str | None:
+    """Which shipped file to ``use`` for a definition of that name and kind, as a sentence; None for none."""
     for definition, path in _definitions():
-        if definition.name.name == name and not isinstance(definition, nodes.NetDefinition):
-            return dotted(path)
+        if definition.name.name == name and kind_of(definition) in kinds:
+            return f"`use {dotted(path)}` defines it"
     return None
 
 
-def shipped(kind: str) -> Iterator[tuple[str, Path]]:
+def shipped(kind: Kind) -> Iterator[tuple[str, Path]]:
     """The names of the shipped nets (or spaces), each with its file."""
     for definition, path in _definitions():
-        if isinstance(definition, nodes.NetDefinition) and definition.kind == kind:
+        if kind_of(definition) == kind:
             yield definition.name.name, path

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal
 
 from robdsl.diagnostics import codes
-from robdsl.diagnostics.diagnostic import Diagnostic, Label, Report, RobError
+from robdsl.diagnostics.diagnostic import Diagnostic, Label, Report, RobError, did_you_mean
 from robdsl.diagnostics.source import Source, Span
-from robdsl.graph.choices import check_picks
+from robdsl.graph.choices import check_picks, pick_name
 from robdsl.graph.elaborate import Elaborator
 from robdsl.graph.index import shipped
+from robdsl.graph.layout import Layout
 from robdsl.graph.net import Net, Space, broken_rules
-from robdsl.graph.nets import elaborate_net, metas, outside
+from robdsl.graph.nets import elaborate_net, metas
+from robdsl.graph.parameters import lacking, outside, sound_chain
 from robdsl.graph.program import Bound, Loader, ProgramFile
 from robdsl.graph.values import Poisoned, Value
 from robdsl.syntax import nodes
 from robdsl.syntax.parser import source_of
 
 
-def load(what: str | Path, net: str | None = None, **parameters: object) -> Net:
+def load(what: str | Path, /, net: str | None = None, **parameters: object) -> Net:
     """A net, checked and ready to compile.
 
     Args:
-        what: the path of a ``.rob`` file; the bare name of a shipped net (``robnet_free``); or the text of a program.
+        what: the path of a ``.rob`` file; the bare name of a shipped net (``robnet_free``; ``-`` and ``_``
+            are the same in it); or the text of a program.
         net: which net, where a file defines several and none is called like the file.
         parameters: values for the net's parameters, such as ``classes=100``; strings are words.
 
     Raises:
         RobError: with every mistake that could be told apart; its text shows them.
         TypeError: a parameter is no number, bool or word.
+        ValueError: a parameter is a number without digits, or too large.
     """
     program = Program()
     file, name = program.find(what, "net", net)
@@ -38,8 +42,8 @@ def load(what: str | Path, net: str | None = None, **parameters: object) -> Net:
     return program.net(bound, {key: outside(key, value) for key, value in parameters.items()})
 
 
-def load_space(what: str | Path, space: str | None = None, **parameters: object) -> Space:
-    """A search space; as `load`. In bare names ``-`` and ``_`` are the same."""
+def load_space(what: str | Path, /, space: str | None = None, **parameters: object) -> Space:
+    """A search space; as `load`."""
     program = Program()
     file, name = program.find(what, "space", space)
     bound = program.choose(file, "space", name)
@@ -47,7 +51,7 @@ def load_space(what: str | Path, space: str | None = None, **parameters: object)
 
 
 def check_file(path: str | Path) -> tuple[Diagnostic, ...]:
-    """Every mistake and warning in a file, its definitions, its nets and its spaces; none when all is well."""
+    """Every mistake and warning in a file, its definitions, nets and spaces; none when all is well."""
     program = Program()
     try:
         program.check(program.loader.file(Path(path)))
@@ -76,7 +80,9 @@ class Program:
 
     # --- finding
 
-    def find(self, what: str | Path, kind: str, name: str | None) -> tuple[ProgramFile, str | None]:
+    def find(
+        self, what: str | Path, kind: Literal["net", "space"], name: str | None
+    ) -> tuple[ProgramFile, str | None]:
         """The program file that ``what`` means, and the net or space in it where the name says so."""
         if isinstance(what, str) and ("\n" in what or "{" in what):
             return self.loader.text(source_of(what, "<text>")), name
@@ -85,74 +91,40 @@ class Program:
             known = dict(shipped(kind))
             wanted = what.replace("-", "_")
             if wanted in known:
-                return self.loader.file(known[wanted]), wanted
-            if not path.is_file():
-                raise RobError([self._unknown(what, kind, known)])
-        file = self.loader.file(path)
-        return file, name
+                return self.loader.file(known[wanted]), name or wanted
+            if not _is_file(path):
+                raise RobError([_unknown(what, kind, known)])
+        return self.loader.file(path), name
 
-    @staticmethod
-    def _unknown(what: str, kind: str, known: Mapping[str, Path]) -> Diagnostic:
-        near = get_close_matches(what.replace("-", "_"), known, n=1)
-        listed = ", ".join(sorted(known))
-        help = (
-            f"did you mean `{near[0]}`?"
-            if near
-            else f"the shipped {kind}s are {listed}; a file's name ends in `.rob`"
-        )
-        here = Span(Source(what, ""), 0, 0)
-        return codes.WHICH_NET.at(
-            here, problem=f"no {kind} `{what}` is shipped, and there is no such file", help=help
-        )
+    def choose(self, file: ProgramFile, kind: Literal["net", "space"], name: str | None) -> Bound:
+        """The net or space that a file stands for.
 
-    def choose(self, file: ProgramFile, kind: str, name: str | None) -> Bound:
-        """The net or space that a file stands for."""
-        self.report.raise_if_errors() if not file.own else None
+        Raises:
+            RobError: there is none, or none of that name, or several and none is called like the file.
+        """
         found = {bound.name: bound for bound in file.of_kind(kind)}
-        start = Span(file.source, 0, 0)
         if name is not None:
-            wanted = name.replace("-", "_") if name not in found else name
-            if wanted in found:
-                return found[wanted]
-            near = get_close_matches(name, found, n=1)
-            help = f"did you mean `{near[0]}`?" if near else f"it defines {', '.join(found) or f'no {kind}'}"
-            self._fail(codes.WHICH_NET.at(start, problem=f"the file defines no {kind} `{name}`", help=help))
-        if len(found) == 1:
+            wanted = name if name in found else name.replace("-", "_")
+        elif len(found) == 1:
             return next(iter(found.values()))
-        stem = file.path.stem if file.path is not None else ""
-        if stem in found:
-            return found[stem]
-        if not found:
-            self._fail(codes.WHICH_NET.at(start, problem=f"the file defines no {kind}"))
-        problem = f"the file defines {len(found)} {kind}s, and none is called `{stem}`"
-        self._fail(
-            codes.WHICH_NET.at(
-                start, problem=problem, help=f"name one of {', '.join(found)} with `{kind}=` or `--{kind}`"
-            )
-        )
-        raise AssertionError("unreachable")
-
-    def _fail(self, diagnostic: Diagnostic) -> None:
-        self.report.add(diagnostic)
+        else:
+            wanted = file.path.stem if file.path is not None else ""
+        if wanted in found:
+            return found[wanted]
+        if wanted in file.broken or file.tree.lost or (name is None and file.broken):
+            raise RobError(self.report.diagnostics)  # it may be there, but could not be read
+        self.report.add(_no_such(file, kind, name, found))
         raise RobError(self.report.diagnostics)
 
     # --- elaborating
 
     def space(self, bound: Bound, given: Mapping[str, Value]) -> Space:
         """The checked space of a definition."""
-        try:
-            layout = elaborate_net(self.elaborator, bound, given)
-        except Poisoned:
-            raise RobError(self.report.diagnostics) from None
-        self.report.raise_if_errors()
-        return Space(layout)
+        return Space(self._layout(bound, given))
 
     def net(self, bound: Bound, given: Mapping[str, Value]) -> Net:
         """The checked net of a definition."""
-        try:
-            layout = elaborate_net(self.elaborator, bound, given)
-        except Poisoned:
-            raise RobError(self.report.diagnostics) from None
+        layout = self._layout(bound, given)
         definition = bound.definition
         assert isinstance(definition, nodes.NetDefinition)
         written = [each for each in definition.body if isinstance(each, nodes.PickBits | nodes.PickEdges)]
@@ -160,7 +132,7 @@ class Program:
         self.report.extend(wrong)
         net = Net(bound.name, layout, choices, dict(metas(definition)), definition)
         if not wrong:
-            places = {_pick_name(each): each.span for each in written}
+            places = {pick_name(each): each.span for each in written}
 
             def at(index: int) -> Label | None:
                 span = places.get(layout.picks[index].name)
@@ -170,16 +142,81 @@ class Program:
         self.report.raise_if_errors()
         return net
 
+    def _layout(self, bound: Bound, given: Mapping[str, Value]) -> Layout:
+        try:
+            layout = elaborate_net(self.elaborator, bound, given)
+        except Poisoned:
+            raise RobError(self.report.diagnostics) from None
+        self.report.raise_if_errors()
+        return layout
+
     def check(self, file: ProgramFile) -> None:
         """Reports everything that is wrong in a file and in what it uses."""
         for bound in file.own.values():
-            if self.elaborator.sound(bound) and isinstance(bound.definition, nodes.NetDefinition):
-                try:
-                    (self.net if bound.kind == "net" else self.space)(bound, {})
-                except RobError:
-                    continue  # reported; the next definition may have mistakes of its own
+            if self.report.full:
+                return
+            try:
+                if bound.kind == "net" or bound.kind == "space":
+                    self.by_default(bound)
+                else:
+                    self.elaborator.sound(bound)
+            except RobError:
+                continue  # reported; the next definition may have mistakes of its own
+
+    def by_default(self, bound: Bound) -> Net | Space | None:
+        """The net or space with its defaults; None where a parameter has none."""
+        try:
+            chain = sound_chain(self.elaborator, bound)
+            with self.elaborator.reporting():
+                if lacking(chain):
+                    return None
+        except Poisoned:
+            raise RobError(self.report.diagnostics) from None
+        return self.net(bound, {}) if bound.kind == "net" else self.space(bound, {})
 
 
-def _pick_name(written: nodes.PickBits | nodes.PickEdges) -> str:
-    name = written.target.name
-    return str(int(name)) if name.isdecimal() else name
+# --- what to say of names that are not there
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _unknown(what: str, kind: Literal["net", "space"], known: Mapping[str, Path]) -> Diagnostic:
+    """No shipped net or space, and no file, has that name."""
+    name = what.replace("-", "_")
+    other: Literal["net", "space"] = "space" if kind == "net" else "net"
+    help = did_you_mean(name, known)
+    if name in dict(shipped(other)):
+        help = f"it is a {other}: load it with `{'load_space' if other == 'space' else 'load'}`"
+    elif help is None:
+        help = f"the shipped {kind}s are {', '.join(sorted(known))}; a file's name ends in `.rob`"
+    problem = f"no {kind} `{what}` is shipped, and there is no such file"
+    return codes.WHICH_NET.at(Span(Source(what, ""), 0, 0), problem=problem, help=help)
+
+
+def _no_such(
+    file: ProgramFile, kind: Literal["net", "space"], name: str | None, found: Mapping[str, Bound]
+) -> Diagnostic:
+    """A file does not define what is asked for."""
+    listed = ", ".join(f"`{each}`" for each in list(found)[:8])
+    other: Literal["net", "space"] = "space" if kind == "net" else "net"
+    others = [bound.name for bound in file.of_kind(other)]
+    help = None
+    if name is not None:
+        problem = f"the file defines no {kind} `{name}`"
+        help = did_you_mean(name, found) or (f"it defines {listed}" if found else None)
+    elif found:
+        stem = file.path.stem if file.path is not None else None
+        like = "is called like the file" if stem is None else f"is called `{stem}`"
+        problem = f"the file defines {len(found)} {kind}s, and none {like}"
+        help = f"name one of {listed} with `{kind}=` or `--net`"
+    else:
+        problem = f"the file defines no {kind}"
+    if help is None and others:
+        function = "load_space" if other == "space" else "load"
+        help = f"it defines the {other} `{others[0]}`: load it with `{function}`"
+    return codes.WHICH_NET.at(Span(file.source, 0, 0), problem=problem, help=help)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from robdsl.diagnostics import codes
 from robdsl.diagnostics.diagnostic import Diagnostic, Label, RobError
-from robdsl.diagnostics.source import NOWHERE, Source, Span
+from robdsl.diagnostics.source import Source, Span
 from robdsl.graph.choices import Pick, alpha_text, read_bits
 from robdsl.graph.layout import Layout, MetaValue, Stage
 from robdsl.graph.operations import CellOperation, Choice, Cost, close
 from robdsl.graph.rules import Term
 from robdsl.graph.shapes import Shape
-from robdsl.graph.values import Value
+from robdsl.graph.values import Value, is_name
 from robdsl.syntax import nodes
-from robdsl.syntax.parser import parse
+from robdsl.syntax.parser import MAX_FILE, parse
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 class Net:
     """A checked network: every parameter has a value, every open edge is closed, every rule holds.
 
-    Only `robdsl.load`, a `Space` and the functions of this package make nets, and each of them checks. A compiler can
-    take a `Net` and ask no more questions.
+    Only `robdsl.load`, a `Space` and the functions of this package make nets, and each of them checks. A
+    compiler can take a `Net` and ask no more questions.
 
     Attributes:
         name: as in the text.
@@ -121,7 +120,7 @@ class Net:
 
     @cached_property
     def hash(self) -> str:
-        """A canonical hash: equal for nets that compute the same function of their weights, whatever their text looks like."""
+        """A canonical hash: equal for nets that compute the same function, however they are written."""
         from robdsl.graph.canonical import canonical_hash
 
         return canonical_hash(self)
@@ -154,16 +153,21 @@ class Space:
         return self.layout.warnings
 
     def net(self, alpha: str | Sequence[str] | Mapping[str, str], name: str | None = None) -> Net:
-        """The net that ``alpha`` stands for: one code, one for each pick in order, or one by each pick's name.
+        """The net that ``alpha`` stands for.
+
+        Args:
+            alpha: the code of the only pick, a code for each pick in order, or the codes by the picks' names.
+            name: what the net is called.
 
         Raises:
-            RobError: the codes do not fit the space, or break a rule.
+            RobError: a code does not fit its pick, or a rule is broken.
+            ValueError: there are not as many codes as picks, or the name cannot be one.
         """
         written = _written(alpha, self.picks)
         choices: list[Choice] = []
         wrong: list[Diagnostic] = []
         for pick, text in zip(self.picks, written, strict=True):
-            read = read_bits(pick, _bits(text))
+            read = read_bits(pick, _bits(pick, text))
             if isinstance(read, list):
                 wrong.extend(read)
             else:
@@ -173,12 +177,14 @@ class Space:
         return self.choose(choices, name)
 
     def choose(self, choices: Sequence[Choice], name: str | None = None) -> Net:
-        """As `net`, for choices that are not written as text.
+        """As `net`, for choices that are not written as text: for each pick and open edge, indices.
 
         Raises:
-            ValueError: a choice does not fit its pick.
+            ValueError: a choice does not fit its pick, or the name cannot be one.
             RobError: a rule is broken.
         """
+        if name is not None and not is_name(name):
+            raise ValueError(f"a net cannot be called {name!r}: a name is letters, digits and `_`")
         if len(choices) != len(self.picks):
             raise ValueError(
                 f"{self.name} has {len(self.picks)} picks, and {len(choices)} choices were given"
@@ -193,7 +199,7 @@ class Space:
         return net
 
     def supernet(self) -> Net:
-        """Every open edge with every alternative. Rules do not apply to it: it is what nets are taken from."""
+        """Every open edge with every alternative. Rules do not apply to it: nets are taken from it."""
         return Net(
             f"{self.name}_supernet", self.layout, tuple(pick.everything for pick in self.picks), whole=True
         )
@@ -221,7 +227,8 @@ class Space:
         return Net(f"{self.name}_net", self.layout, self._counter.draw(rng))
 
     def __repr__(self) -> str:
-        return f"<Space {self.name}: {len(self.picks)} picks of {sum(len(p.opens) for p in self.picks)} open edges>"
+        edges = sum(len(pick.opens) for pick in self.picks)
+        return f"<Space {self.name}: {len(self.picks)} picks of {edges} open edges>"
 
 
 # --- rules
@@ -241,10 +248,10 @@ class NetMeasures:
         return value
 
 
-def broken_rules(net: Net, at: object) -> Iterator[Diagnostic]:
-    """What is wrong with a net under the rules of its layout."""
+def broken_rules(net: Net, at: Callable[[int], Label | None]) -> Iterator[Diagnostic]:
+    """What is wrong with a net under the rules of its layout; ``at`` says where a pick was chosen."""
     for rule in net.layout.rules:
-        yield from rule.verify(net.name, NetMeasures(net), at)  # type: ignore[arg-type]
+        yield from rule.verify(net.name, NetMeasures(net), at)
 
 
 def cost_of(layout: Layout, stages: Sequence[Stage]) -> Cost:
@@ -252,9 +259,14 @@ def cost_of(layout: Layout, stages: Sequence[Stage]) -> Cost:
     total = Cost()
     depth: list[int] = []
     for stage in stages:
-        cost = stage.operation.cost
-        total = total.beside(cost)
-        depth.append(max((depth[each] for each in stage.inputs if each >= 0), default=0) + cost.depth)
+        operation = stage.operation
+        total = total.beside(operation.cost)
+        before = [depth[each] if each >= 0 else 0 for each in stage.inputs]
+        paths: Iterable[int | None] = (operation.cost.depth,)
+        if isinstance(operation, CellOperation):
+            paths = operation.cell.paths(operation.choice)
+        reached = [start + path for start, path in zip(before, paths, strict=True) if path is not None]
+        depth.append(max(reached, default=0))
     return replace(total, depth=depth[-1])
 
 
@@ -278,39 +290,24 @@ def _written(alpha: str | Sequence[str] | Mapping[str, str], picks: tuple[Pick, 
         unknown = sorted(set(alpha) - set(names))
         missing = [name for name in names if name not in alpha]
         if unknown or missing:
-            raise ValueError(
-                f"alpha must have one code for each of the picks {names}; unknown: {unknown}, missing: {missing}"
-            )
+            wrong = f"unknown: {unknown}, missing: {missing}"
+            raise ValueError(f"alpha must have one code for each of the picks {names}; {wrong}")
         return [alpha[name] for name in names]
     if len(alpha) != len(picks):
         raise ValueError(f"alpha must have {len(picks)} codes, one for each pick, not {len(alpha)}")
     return list(alpha)
 
 
-def _bits(text: str) -> nodes.PickBits:
+def _bits(pick: Pick, text: str) -> nodes.PickBits:
     """The tree of one code."""
-    from robdsl.syntax.parser import MAX_FILE
-
     if len(text) > MAX_FILE:
         raise ValueError("alpha is too long")
-    tree = parse(Source("<alpha>", f"net alpha in space_ {{ pick 0 = {text} }}"))
-    statement = tree.definitions[0].body
-    if len(tree.definitions) != 1 or not isinstance(statement, tuple) or len(statement) != 1:
-        raise RobError(
-            [codes.UNEXPECTED.at(NOWHERE, "one code is groups of bits, separated by `|`", found=text[:40])]
-        )
-    bits = statement[0]
-    assert isinstance(bits, nodes.PickBits)
-    return bits
-
-
-def pick_counts(net: Net) -> Counter[str]:
-    """How often each alternative was chosen, over all picks."""
-    counts: Counter[str] = Counter()
-    for pick, choice in zip(net.layout.picks, net.choices, strict=True):
-        for edge, chosen in zip(pick.opens, choice, strict=True):
-            counts.update(edge.names[index] for index in edge.taken(chosen))
-    return counts
-
-
-__all__ = ["CellOperation", "Label", "Net", "Space", "Span", "broken_rules"]
+    source = Source("<alpha>", f"net alpha in space_ {{\npick {pick.name} = {' '.join(text.split())}\n}}")
+    definitions = parse(source).definitions
+    body = definitions[0].body if len(definitions) == 1 else ()
+    if isinstance(body, tuple) and len(body) == 1 and isinstance(body[0], nodes.PickBits):
+        return body[0]
+    here = Span(source, 0, len(source.text))
+    raise RobError(
+        [codes.UNEXPECTED.at(here, "one code is groups of bits, separated by `|`", found=text[:40])]
+    )

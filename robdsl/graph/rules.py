@@ -1,7 +1,7 @@
 """Rules of spaces: requirements that speak of what was chosen.
 
-A rule knows how to verify itself against measures. Where the measures come from (one net's choices, or the running
-sums of a count over all of them) is not its business.
+A rule knows how to verify itself against measures. Where the measures come from (one net's choices, or the
+running sums of a count over all of them) is not its business.
 """
 
 from __future__ import annotations
@@ -10,15 +10,27 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
+from math import prod
 from typing import Protocol
 
 from robdsl.diagnostics import codes
 from robdsl.diagnostics.diagnostic import Diagnostic, Label, did_you_mean
 from robdsl.graph.choices import Pick
 from robdsl.graph.operations import Choice
-from robdsl.graph.values import NET_MEASURES, Fault, Scope, Value, boolean, is_measure
+from robdsl.graph.values import (
+    Fault,
+    Scope,
+    Value,
+    boolean,
+    is_measure,
+    spoken_values,
+    subexpressions,
+)
 from robdsl.syntax import nodes
 from robdsl.syntax.formatting import show_operation
+
+#: How many cases a rule may mean, when it names several cells that are picked many times.
+MAX_CASES = 20_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,7 @@ class Rule:
         space: the name of the space that it stands in.
         values: parameters and lets.
         picks: every pick of the space.
+        cells: the names of all cells that the space picks, also those that happen to have no pick.
     """
 
     written: nodes.Require
@@ -71,27 +84,38 @@ class Rule:
     space: str
     values: Mapping[str, Value]
     picks: tuple[Pick, ...]
+    cells: frozenset[str] = frozenset()
     _terms: dict[tuple[object, ...], Term] = field(default_factory=dict)
 
     @cached_property
     def bindings(self) -> tuple[Mapping[str, int], ...]:
-        """What the cells that the rule names stand for: each of their picks in turn."""
-        named = [pick.name for pick in self.picks]
-        cells = [t for t in dict.fromkeys(each.target.name for each in self.measures) if t not in named]
+        """What the cells that the rule names stand for: each of their picks in turn.
+
+        Raises:
+            Fault: these are too many cases.
+        """
+        cells = {
+            each.target.name: each.target for each in self.measures if each.target.name not in self._named
+        }
         choices = [[i for i, pick in enumerate(self.picks) if pick.cell == cell] for cell in cells]
+        if prod(map(len, choices)) > MAX_CASES:
+            raise Fault(codes.TOO_MANY_CASES.at(self.written.span, bound=f"{MAX_CASES:,}"))
         return tuple(dict(zip(cells, indices, strict=True)) for indices in product(*choices))
 
     @cached_property
+    def _named(self) -> Mapping[str, int]:
+        return {pick.name: index for index, pick in enumerate(self.picks)}
+
+    @cached_property
     def measures(self) -> tuple[nodes.Measure, ...]:
-        return tuple(each for each in nodes.walk(self.condition) if isinstance(each, nodes.Measure))
+        """The measures of picks that it speaks of, in order."""
+        return tuple(each for each in subexpressions(self.condition) if isinstance(each, nodes.Measure))
 
     @cached_property
     def whole(self) -> frozenset[str]:
         """The measures of the whole net that it speaks of."""
-        names = (each for each in nodes.walk(self.condition) if isinstance(each, nodes.Name))
-        return frozenset(
-            each.name for each in names if each.name in NET_MEASURES and is_measure(each, self.values)
-        )
+        names = (each for each in subexpressions(self.condition) if isinstance(each, nodes.Name))
+        return frozenset(each.name for each in names if is_measure(each, self.values))
 
     def terms(self, binding: Mapping[str, int]) -> Iterator[Term]:
         """The sums over choices that the rule needs."""
@@ -108,24 +132,31 @@ class Rule:
 
     def _pick(self, target: nodes.Ident, binding: Mapping[str, int]) -> int:
         name = target.name
-        for index, pick in enumerate(self.picks):
-            if pick.name == name:
-                return index
-        if name in binding:
-            return binding[name]
-        known = [*(pick.name for pick in self.picks), *(pick.cell for pick in self.picks)]
-        raise Fault(codes.UNKNOWN_PICK.at(target.span, name=name, help=did_you_mean(name, known)))
+        index = self._named.get(name, binding.get(name))
+        if index is None:
+            known = [*self._named, *self.cells]
+            numbered = [each for each in self._named if each.isdecimal()]
+            help = did_you_mean(name, known) or ("this net picks nothing" if not known else None)
+            if name.isdecimal() and numbered:
+                help = f"they are numbered from 0 to {len(numbered) - 1}"
+            raise Fault(codes.UNKNOWN_PICK.at(target.span, name=name, help=help))
+        return index
 
     def check(self) -> None:
-        """Raises `Fault` when the rule speaks of something that the space does not have."""
-        unknown = [
-            m for m in self.measures if m.target.name not in {n for p in self.picks for n in (p.name, p.cell)}
-        ]
-        for measure in unknown:
-            self._pick(measure.target, {})
+        """Raises `Fault` when the rule speaks of what the space does not have, or is no condition."""
+        for measure in self.measures:
+            name = measure.target.name
+            if name not in self.cells and all(pick.cell != name for pick in self.picks):
+                self._pick(measure.target, {})
         for binding in self.bindings:
             for _ in self.terms(binding):
                 pass
+        try:
+            for binding in self.bindings[:1]:
+                self.holds(_Ones(), binding)
+        except Fault as fault:
+            if fault.diagnostic.code is codes.WRONG_TYPE:
+                raise  # others, such as a division by zero, depend on what is chosen
 
     def holds(self, measures: Measures, binding: Mapping[str, int]) -> bool:
         """Whether the condition is true; raises `Fault` when it is no condition."""
@@ -145,18 +176,36 @@ class Rule:
 
     def verify(self, net: str, measures: Measures, at: Callable[[int], Label | None]) -> Iterator[Diagnostic]:
         """What is wrong with a net under this rule; ``at`` says where a pick was chosen."""
-        from robdsl.graph.cells import spoken_values
-
         for binding in self.bindings:
-            if self.holds(measures, binding):
-                continue
             scope = self.scope(measures, binding)
+            try:
+                if self.holds(measures, binding):
+                    continue
+            except Fault as fault:  # a division by zero, for instance
+                yield fault.diagnostic
+                continue
             label = spoken_values(self.condition, scope)
             indices = dict.fromkeys(self.term(each, binding).pick for each in self.measures)
             related = [place for index in indices if (place := at(index)) is not None]
             where = related[0].span if related else self.written.span
             others = [Label(self.written.span, "the rule"), *related[1:]] if related else []
-            yield codes.RULE_BROKEN.at(where, label, net=net, space=self.space, related=others)
+            if not self.picks:  # a closed net's own requirement
+                yield codes.REQUIRE_BROKEN.at(where, label)
+                continue
+            meant = [
+                f"`{cell}` means `pick {self.picks[index].name}` here" for cell, index in binding.items()
+            ]
+            yield codes.RULE_BROKEN.at(where, label, net=net, space=self.space, related=others, notes=meant)
+
+
+class _Ones:
+    """Measures that are all 1."""
+
+    def term(self, term: Term) -> int:
+        return 1
+
+    def whole(self, name: str) -> int:
+        return 1
 
 
 def _term(measure: nodes.Measure, index: int, pick: Pick) -> Term:
@@ -191,4 +240,5 @@ def _term(measure: nodes.Measure, index: int, pick: Pick) -> Term:
             tuple(int(edge.direct in counted and name == wanted) for name in edge.names)
             for edge in pick.opens
         ),
+        once=any(edge.names.count(wanted) > 1 for edge in pick.opens),
     )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from robdsl.diagnostics import codes
 from robdsl.diagnostics.diagnostic import Diagnostic, did_you_mean
 from robdsl.diagnostics.source import Span
 from robdsl.graph.shapes import Shape, is_map, show
 from robdsl.syntax import nodes
+from robdsl.syntax.formatting import show_expression
+from robdsl.syntax.lexer import keywords
 
 #: The largest absolute value of a number.
 MAX_NUMBER = 10**18
@@ -56,8 +60,18 @@ class Poisoned(Exception):
 
 
 def show_value(value: Value) -> str:
-    """A value as it is written in a .rob file."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """A value as it is written in a .rob file (infinities and not-a-number have no digits there)."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and math.isfinite(value):
+        digits = format(Decimal(repr(value)), "f")
+        return digits if "." in digits else f"{digits}.0"
+    return str(value)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be a name (and so a word)."""
+    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) is not None and text not in keywords()
 
 
 def kind_of(value: Value) -> str:
@@ -75,17 +89,29 @@ class Scope:
 
     Args:
         values: parameters and lets.
+        unknown: lets whose values are unknown because of an earlier error.
         node_shape: the shape of an input or node; raises `Fault` when it cannot be spoken of.
-        nodes: the names that `node_shape` knows.
+        node_names: the names that `node_shape` knows.
         entering: the shape of ``in``, where there is one.
         measure: the value of ``density(c)``, ``params``, ...; None where no measures are known.
     """
 
     values: Mapping[str, Value] = field(default_factory=dict)
+    unknown: Set[str] = frozenset()
     node_shape: Callable[[nodes.Ident], Shape] | None = None
-    nodes: frozenset[str] = frozenset()
+    node_names: Set[str] = frozenset()
     entering: Shape | None = None
     measure: Callable[[nodes.Measure | nodes.Name], Value] | None = None
+
+
+def subexpressions(expression: nodes.Node) -> Iterator[nodes.Node]:
+    """An expression and all below it, but not the alternative that a measure names: that is not evaluated."""
+    pending = [expression]
+    while pending:
+        current = pending.pop()
+        yield current
+        if not isinstance(current, nodes.Measure):
+            pending.extend(reversed(list(current.children())))
 
 
 def is_measure(node: nodes.Node, values: Mapping[str, object]) -> bool:
@@ -100,7 +126,7 @@ def evaluate(expression: nodes.Expr, scope: Scope) -> Value:
 
     Raises:
         Fault: a type, range or name is wrong; the fault points at the culprit.
-        Poisoned: a shape that it speaks of is unknown because of an earlier error.
+        Poisoned: a value or shape that it speaks of is unknown because of an earlier error.
     """
     match expression:
         case nodes.Number():
@@ -120,8 +146,10 @@ def evaluate(expression: nodes.Expr, scope: Scope) -> Value:
         case nodes.Unary():
             return -_number(expression.operand, scope, "-")
         case nodes.Within():
-            value = _number(expression.value, scope, "in")
-            return _number(expression.low, scope, "in") <= value <= _number(expression.high, scope, "in")
+            value, low, high = (
+                _number(each, scope, "in") for each in (expression.value, expression.low, expression.high)
+            )
+            return low <= value <= high
         case nodes.Binary(operator="and"):
             left = boolean(expression.left, scope, "the left side of `and`")
             return left and boolean(expression.right, scope, "the right side of `and`")
@@ -129,8 +157,7 @@ def evaluate(expression: nodes.Expr, scope: Scope) -> Value:
             left = boolean(expression.left, scope, "the left side of `or`")
             return left or boolean(expression.right, scope, "the right side of `or`")
         case nodes.Binary(operator="==" | "!="):
-            equal = _equal(evaluate(expression.left, scope), evaluate(expression.right, scope))
-            return equal == (expression.operator == "==")
+            return _equal(expression, scope) == (expression.operator == "==")
         case nodes.Binary():
             return _binary(expression, scope)
 
@@ -139,9 +166,7 @@ def boolean(expression: nodes.Expr, scope: Scope, what: str) -> bool:
     """The value of a condition; raises `Fault` when it is not true or false."""
     value = evaluate(expression, scope)
     if not isinstance(value, bool):
-        raise Fault(
-            codes.WRONG_TYPE.at(expression.span, what=what, wanted="`true` or `false`", got=kind_of(value))
-        )
+        raise Fault(wrong_type(expression, value, what, "`true` or `false`", scope))
     return value
 
 
@@ -154,7 +179,9 @@ def integer(expression: nodes.Expr, scope: Scope, what: str) -> int:
 
 
 def wrong_type(expression: nodes.Expr, value: Value, what: str, wanted: str, scope: Scope) -> Diagnostic:
-    """The diagnostic for a value of the wrong type; a word is perhaps a mistyped name."""
+    """The diagnostic for a value of the wrong type; a word is perhaps a measure, or a mistyped name."""
+    if isinstance(expression, nodes.Name) and isinstance(value, Word) and value.name in NET_MEASURES:
+        return codes.MEASURE_OUTSIDE.at(expression.span, name=value.name)
     help = did_you_mean(value.name, [*scope.values]) if isinstance(value, Word) else None
     return codes.WRONG_TYPE.at(expression.span, what=what, wanted=wanted, got=kind_of(value), help=help)
 
@@ -162,7 +189,9 @@ def wrong_type(expression: nodes.Expr, value: Value, what: str, wanted: str, sco
 def _name(name: nodes.Name, scope: Scope) -> Value:
     if name.name in scope.values:
         return scope.values[name.name]
-    if name.name in scope.nodes:
+    if name.name in scope.unknown:
+        raise Poisoned
+    if name.name in scope.node_names:
         raise Fault(
             codes.WRONG_TYPE.at(
                 name.span, what=f"`{name.name}`", wanted="a value", got="a node",
@@ -202,12 +231,14 @@ def _attribute(attribute: nodes.Attribute, scope: Scope) -> Value:
 def _shape(value: nodes.Ident, scope: Scope) -> Shape:
     if value.name == "in":
         if scope.entering is None:
-            known = f"name an input: {', '.join(sorted(scope.nodes))}" if scope.nodes else None
+            known = f"name an input: {', '.join(sorted(scope.node_names))}" if scope.node_names else None
             raise Fault(codes.IN_OUTSIDE.at(value.span, help=known))
         return scope.entering
-    if scope.node_shape is None or value.name not in scope.nodes:
+    if scope.node_shape is None or value.name not in scope.node_names:
         raise Fault(
-            codes.UNKNOWN_NODE.at(value.span, name=value, help=did_you_mean(value.name, [*scope.nodes, "in"]))
+            codes.UNKNOWN_NODE.at(
+                value.span, name=value, help=did_you_mean(value.name, [*scope.node_names, "in"])
+            )
         )
     return scope.node_shape(value)
 
@@ -244,7 +275,12 @@ def _binary(expression: nodes.Binary, scope: Scope) -> Value:
     return _bounded(result, expression.span)
 
 
-def _equal(left: Value, right: Value) -> bool:
+def _equal(expression: nodes.Binary, scope: Scope) -> bool:
+    """Whether two values are the same; those of two types are not. A shape is compared with shapes only."""
+    left, right = evaluate(expression.left, scope), evaluate(expression.right, scope)
+    for value, other, at in ((left, right, expression.right), (right, left, expression.left)):
+        if isinstance(value, ShapeValue) and not isinstance(other, ShapeValue):
+            raise Fault(wrong_type(at, other, "what a shape is compared with", "a shape", scope))
     if isinstance(left, bool) != isinstance(right, bool):
         return False
     return left == right
@@ -254,3 +290,21 @@ def _bounded(value: int | float, span: Span) -> int | float:
     if (isinstance(value, float) and not math.isfinite(value)) or abs(value) > MAX_NUMBER:
         raise Fault(codes.LARGE_NUMBER.at(span, bound="10^18"))
     return value
+
+
+def spoken_values(condition: nodes.Expr, scope: Scope) -> str:
+    """``width = 35, x.channels = 3``: the values of all that a condition speaks of."""
+    said: dict[str, str] = {}
+    for each in subexpressions(condition):
+        if not isinstance(each, nodes.Attribute | nodes.Measure | nodes.Name):
+            continue
+        try:
+            value = evaluate(each, scope)
+        except (Fault, Poisoned):
+            continue
+        text = show_expression(each)
+        if value != Word(text):
+            said.setdefault(
+                text, f"{text} = {value:.6g}" if isinstance(value, float) else f"{text} = {show_value(value)}"
+            )
+    return ", ".join(said.values())

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 
 from robdsl.diagnostics.source import NOWHERE, Source
-from robdsl.graph.choices import Pick, alpha_text, can_be_spelled_out, spelled_out
+from robdsl.graph.choices import Pick, alpha_text, read_edges, spelled_out
 from robdsl.graph.layout import MetaValue
-from robdsl.graph.net import Net
-from robdsl.graph.nets import chain_of_spaces
+from robdsl.graph.net import Net, NetMeasures
 from robdsl.graph.operations import Choice
+from robdsl.graph.parameters import chain_of_spaces, defaults
 from robdsl.graph.program import Bound, ProgramFile
-from robdsl.graph.values import Scope, Value, Word, evaluate
+from robdsl.graph.values import Fault, Scope, Value, Word, evaluate, show_value
 from robdsl.syntax import nodes
 from robdsl.syntax.formatter import format_tree
 from robdsl.syntax.parser import parse
@@ -29,7 +29,8 @@ def format_net(net: Net) -> str:
     Shipped files are used, other definitions are written out.
 
     Raises:
-        NotWritable: two definitions that it needs bear one name, or it is a supernet with ``one`` edges.
+        NotWritable: two definitions that it needs bear one name, or it is a supernet that is no net of its
+            space (it has ``one`` edges, or breaks a rule).
     """
     collector = _Collector(net.name)
     if net.layout.spaces:
@@ -48,50 +49,46 @@ def format_net(net: Net) -> str:
 
 
 def _net_in(net: Net, space: Bound) -> nodes.NetDefinition:
-    picks = tuple(_bits(pick, choice) for pick, choice in zip(net.layout.picks, net.choices, strict=True))
-    if net.whole and not all(
-        pick.admits(choice) for pick, choice in zip(net.layout.picks, net.choices, strict=True)
-    ):
+    choices = list(zip(net.layout.picks, net.choices, strict=True))
+    if not all(pick.admits(choice) for pick, choice in choices):
         raise NotWritable(f"{net.name} has every alternative of `one` edges, which no choice says")
+    rules = [rule for rule in net.layout.rules if net.whole and rule.space == space.name]
+    if any(True for rule in rules for _ in rule.verify(net.name, NetMeasures(net), lambda index: None)):
+        raise NotWritable(f"{net.name} breaks a rule of {space.name}, as supernets may and nets may not")
+    picks = tuple(_bits(pick, choice) for pick, choice in choices)
     base = nodes.Call(nodes.Ident(space.name), _changed(net, space))
     return nodes.NetDefinition("net", nodes.Ident(net.name), (), base, (*picks, *_metas(net.meta)))
 
 
 def _bits(pick: Pick, choice: Choice) -> nodes.PickBits:
-    groups = tuple(
-        nodes.BitGroup(tuple(nodes.Number(code) for code in group.split()))
-        for group in alpha_text(pick, choice).split("|")
-    )
-    return nodes.PickBits(nodes.Ident(pick.name), groups)
+    groups = (group.split() for group in alpha_text(pick, choice).split("|"))
+    written = tuple(nodes.BitGroup(tuple(map(nodes.Number, group))) for group in groups)
+    return nodes.PickBits(nodes.Ident(pick.name), written)
 
 
 def _changed(net: Net, space: Bound) -> tuple[nodes.Argument, ...]:
     """The arguments that make the space's parameters those of the net."""
-    chain = chain_of_spaces(space)
-    declared = chain[-1].definition.parameters
-    names = [each.name.name for each in declared]
-    defaults = {each.name.name: each.default for each in declared}
-    for each in reversed(chain[:-1]):
-        assert isinstance(each.definition, nodes.NetDefinition) and each.definition.base is not None
-        arguments = each.definition.base.arguments
-        defaults.update(zip(names, (a.value for a in arguments if a.name is None), strict=False))
-        defaults.update({a.name.name: a.value for a in arguments if a.name is not None})
-    return tuple(
-        nodes.Argument(nodes.Ident(name), literal(value)) for name, value in _differing(net, defaults)
-    )
+    differing = _differing(net, defaults(chain_of_spaces(space)))
+    return tuple(nodes.Argument(nodes.Ident(name), literal(value)) for name, value in differing)
 
 
 def _differing(net: Net, defaults: Mapping[str, nodes.Expr | None]) -> Iterator[tuple[str, Value]]:
     before: dict[str, Value] = {}
+    scope = Scope(before)  # which grows with the values
     for name, value in net.layout.parameters:
         default = defaults[name]
-        if default is None or not _same(evaluate(default, Scope(dict(before))), value):
+        if default is None or not _is(default, scope, value):
             yield name, value
         before[name] = value
 
 
-def _same(first: Value, second: Value) -> bool:
-    return type(first) is type(second) and first == second
+def _is(default: nodes.Expr, scope: Scope, value: Value) -> bool:
+    """Whether a default gives a value; one that gives none for these parameters does not."""
+    try:
+        found = evaluate(default, scope)
+    except Fault:
+        return False
+    return type(found) is type(value) and found == value
 
 
 def _closed(net: Net) -> nodes.NetDefinition:
@@ -125,12 +122,9 @@ def literal(value: Value) -> nodes.Expr:
         return nodes.Boolean(value)
     if isinstance(value, Word):
         return nodes.Name(value.name)
-    if not isinstance(value, int | float) or value != value or abs(value) == float("inf"):
+    if not isinstance(value, int | float) or not math.isfinite(value):
         raise NotWritable(f"{value} cannot be written as a number")
-    text = format(Decimal(repr(abs(value))), "f")
-    if isinstance(value, float) and "." not in text:
-        text += ".0"
-    number = nodes.Number(text)
+    number = nodes.Number(show_value(abs(value)))
     return nodes.Unary("-", number) if value < 0 else number
 
 
@@ -154,7 +148,7 @@ class _Collector:
             self.uses[shipped] = bound.file
             return
         if bound.name in self.written or bound.name == self.net:
-            raise NotWritable(f"two definitions are called `{bound.name}`, so they cannot stand in one file")
+            raise NotWritable(_two(bound.name))
         self.written[bound.name] = bound
         self.need_all(bound)
 
@@ -168,12 +162,17 @@ class _Collector:
     def statements(self) -> Iterator[nodes.Use | nodes.Definition]:
         """`use`s, then definitions, what is needed before what needs it."""
         for shipped, file in self.uses.items():
-            clash = next((name for name in file.own if name in self.written), None)
-            if clash is not None:
-                raise NotWritable(f"two definitions are called `{clash}`, so they cannot stand in one file")
+            others = [each.own for each in self.uses.values() if each is not file]
+            for name in file.own:
+                if name in self.written or any(name in other for other in others):
+                    raise NotWritable(_two(name))
             yield nodes.Use(tuple(nodes.Ident(part) for part in shipped.split(".")))
         for bound in reversed(self.written.values()):
             yield bound.definition
+
+
+def _two(name: str) -> str:
+    return f"two definitions are called `{name}`, so they cannot stand in one file"
 
 
 def _called(definition: nodes.Definition) -> Iterator[str]:
@@ -190,31 +189,47 @@ def _called(definition: nodes.Definition) -> Iterator[str]:
 
 
 def long_form(pick: Pick, written: nodes.PickBits, choice: Choice) -> nodes.PickEdges | nodes.PickBits:
-    """A choice spelled out; the bits as they are where the long form cannot tell all edges apart."""
-    if not can_be_spelled_out(pick):
-        return written
-    lines: list[tuple[list[str], list[str], tuple[str, ...]]] = []
+    """A choice spelled out; the bits as they are where the long form cannot say it.
+
+    It cannot where two open edges of one pair, or two alternatives of one edge, read the same.
+    """
+    lines: list[_Line] = []
     for source, target, names in spelled_out(pick, choice):
-        if lines and lines[-1][1] == [target] and lines[-1][2] == names:
-            lines[-1][0].append(source)
+        last = lines[-1] if lines else None
+        if last and last.targets == [target] and last.names == names and source not in last.sources:
+            last.sources.append(source)
         else:
-            lines.append(([source], [target], names))
-    merged: list[tuple[list[str], list[str], tuple[str, ...]]] = []
+            lines.append(_Line([source], [target], names))
+    merged: list[_Line] = []
     for line in lines:
-        if merged and merged[-1][0] == line[0] and merged[-1][2] == line[2]:
-            merged[-1][1].extend(line[1])
+        last = merged[-1] if merged else None
+        if (
+            last
+            and last.sources == line.sources
+            and last.names == line.names
+            and last.targets != line.targets
+        ):
+            last.targets.extend(line.targets)
         else:
             merged.append(line)
-    edges = tuple(
-        nodes.Edge(tuple(map(nodes.Ident, sources)), tuple(map(nodes.Ident, targets)), _sum(pick, names))
-        for sources, targets, names in merged
-    )
-    return nodes.PickEdges(written.target, edges, span=written.span)
+    made = nodes.PickEdges(written.target, tuple(line.edge() for line in merged), span=written.span)
+    return made if read_edges(pick, made) == choice else written
 
 
-def _sum(pick: Pick, names: tuple[str, ...]) -> nodes.Op:
-    parts = tuple(alternative(name) for name in names)
-    return parts[0] if len(parts) == 1 else nodes.Sum(parts)
+@dataclass
+class _Line:
+    """One line of a choice spelled out."""
+
+    sources: list[str]
+    targets: list[str]
+    names: tuple[str, ...]
+
+    def edge(self) -> nodes.Edge:
+        parts = tuple(alternative(name) for name in self.names)
+        chosen = parts[0] if len(parts) == 1 else nodes.Sum(parts)
+        return nodes.Edge(
+            tuple(map(nodes.Ident, self.sources)), tuple(map(nodes.Ident, self.targets)), chosen
+        )
 
 
 def short_form(pick: Pick, written: nodes.PickEdges, choice: Choice) -> nodes.PickBits:
@@ -224,7 +239,6 @@ def short_form(pick: Pick, written: nodes.PickEdges, choice: Choice) -> nodes.Pi
 
 def alternative(name: str) -> nodes.Op:
     """The tree of an alternative as a long-form choice calls it."""
-
     tree = parse(Source("<alternative>", f"op alternative = {name}")).definitions[0]
     assert isinstance(tree, nodes.OpDefinition)
     return tree.body
