@@ -22,6 +22,9 @@ from robdsl.graph.flatten import FlatStage, Step, flatten
 from robdsl.graph.net import Net
 from robdsl.graph.operations import CellOperation, Operation
 
+#: The key in a compiled module's ``meta`` under which it keeps the `Net` that it was compiled from.
+ROB_NET = "rob_net"
+
 
 def compile(net: Net, *, seed: int | None = None) -> fx.GraphModule:
     """A trainable module that computes a net: images N x C x H x W in [0, 1] -> logits N x classes.
@@ -38,10 +41,13 @@ def compile(net: Net, *, seed: int | None = None) -> fx.GraphModule:
 
     Returns:
         The module, in train mode, in torch's default dtype and on its default device. In each node's
-        ``meta``, ``rob_span`` says ``path:line:column`` of the text that asks for it.
+        ``meta``, ``rob_span`` says ``path:line:column`` of the text that asks for it; in the module's own,
+        ``rob_net`` is the net.
     """
     with _seeded(seed):
-        return _lower(net)
+        module = _lower(net)
+    module.meta[ROB_NET] = net
+    return module
 
 
 def _lower(net: Net) -> LoweredModule:
