@@ -118,9 +118,10 @@ def _stranger(net: Net | None, metadata: Mapping[str, str]) -> str:
     if net is None or theirs is None or theirs == net.hash:
         return ""
     name = printable(metadata.get(NAME, "an unnamed net"))
+    other = f"another form of `{name}`" if name == net.name else f"another architecture, `{name}`,"
     return (
-        f"they belong to another architecture: `{name}` ({printable(theirs)[:12]}), not `{net.name}` "
-        f"({net.hash[:12]}); partial=True takes what has the same names and shapes"
+        f"they belong to {other} (hash {printable(theirs)[:12]}) and not to this `{net.name}` "
+        f"(hash {net.hash[:12]}); partial=True takes what has the same names and shapes"
     )
 
 

@@ -179,10 +179,18 @@ def test_another_architecture_of_the_same_shapes_is_refused_by_name(tmp_path: Pa
     other = compile(load(TINY.replace("tiny", "other").replace("relu", "sigmoid")))
     save_weights(other, tmp_path / "w")
     model = tiny()
-    with pytest.raises(MisfitError, match=r"another architecture: `other` \(\w{12}\), not `tiny` \(\w{12}\)"):
+    with pytest.raises(
+        MisfitError, match=r"another architecture, `other`, \(hash \w{12}\) and not to this `tiny`"
+    ):
         load_weights(model, tmp_path / "w")
     load_weights(model, tmp_path / "w", partial=True)
     assert same_state(model.state_dict(), other.state_dict())
+
+
+def test_another_form_of_the_same_net_is_refused_too(tmp_path: Path) -> None:
+    save_weights(compile(load(TINY.replace("relu", "sigmoid"))), tmp_path / "w")
+    with pytest.raises(MisfitError, match="another form of `tiny`"):
+        load_weights(tiny(), tmp_path / "w")
 
 
 # --- supernets
