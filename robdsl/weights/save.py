@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import safetensors.torch
@@ -18,7 +19,8 @@ NAME, HASH = "robdsl.net", "robdsl.hash"
 def save_weights(model: nn.Module, path: str | Path) -> None:
     """Saves a compiled model's weights as safetensors, with the name and the hash of its architecture.
 
-    The file is written whole or not at all; one that was there before stays until then.
+    The file is written whole or not at all; one that was there before stays until then. The same weights of
+    the same architecture make the same bytes.
 
     Args:
         model: from `robdsl.compile`, perhaps wrapped by `DistributedDataParallel` or `torch.compile`.
@@ -33,8 +35,18 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
     metadata = {"format": "pt"} | ({} if net is None else {NAME: net.name, HASH: net.hash})
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     try:
-        write_atomic(Path(path), safetensors.torch.save(tensors, metadata))
+        write_atomic(Path(path), _ordered(safetensors.torch.save(tensors, metadata)))
     except DiskFullError:
         raise
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _ordered(file: bytes) -> bytes:
+    """A safetensors file with its facts in order, which its library writes in any."""
+    length = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)  # the numbers begin at a multiple of 8
+    return b"".join([len(text).to_bytes(8, "little"), text, file[8 + length :]])

@@ -30,6 +30,12 @@ def test_the_file_says_which_architecture_it_belongs_to(tmp_path: Path) -> None:
         assert file.metadata() == {"format": "pt", "robdsl.net": "tiny", "robdsl.hash": load(TINY).hash}
 
 
+def test_the_same_weights_make_the_same_bytes(tmp_path: Path) -> None:
+    for name in "abcdefgh":
+        save_weights(randomized(tiny(seed=ord(name))), tmp_path / name)
+    assert len({each.read_bytes() for each in tmp_path.iterdir()}) == 1
+
+
 def test_copies_of_a_model_know_its_architecture_too(tmp_path: Path) -> None:
     for model in (copy.deepcopy(tiny()), pickle.loads(pickle.dumps(tiny()))):
         save_weights(model, tmp_path / "w")
