@@ -15,6 +15,7 @@ from robdsl.training.events import (
 from robdsl.training.methods import Method, Outcome, Step, make_method
 from robdsl.training.norms import CrossRankBatchNorm, shared_norms
 from robdsl.training.optimizer import make_optimizer
+from robdsl.training.presets import recipe_for
 from robdsl.training.recipe import METHODS, MethodName, Recipe
 from robdsl.training.schedule import rate_at
 from robdsl.training.tensorboard import TensorBoard
@@ -45,6 +46,7 @@ __all__ = [
     "make_method",
     "make_optimizer",
     "rate_at",
+    "recipe_for",
     "shared_norms",
     "tell",
     "train",

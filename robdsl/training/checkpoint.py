@@ -38,7 +38,7 @@ class Checkpoint:
     Attributes:
         epoch: the epoch to go on with, from 0.
         batch: the batch of it to go on with, from 0.
-        facts: plain data of the run.
+        facts: plain data of the run, ``epoch`` and ``batch`` among them.
         tensors: by name, on the CPU.
     """
 
@@ -95,6 +95,7 @@ class CheckpointFolder:
         self,
         expected: Callable[[str], Tensor | None],
         required: Iterable[str],
+        understood: Callable[[Mapping[str, Any]], bool],
         refused: Callable[[Path, str], None],
     ) -> tuple[Path, Checkpoint] | None:
         """The newest checkpoint that can be used.
@@ -102,6 +103,7 @@ class CheckpointFolder:
         Args:
             expected: by a tensor's name, one of the same type and shape; None for one that no such run has.
             required: the names of tensors that every checkpoint of this run has.
+            understood: whether the run can make sense of a checkpoint's facts.
             refused: called with the path and the reason for each newer one that cannot be used.
 
         Returns:
@@ -110,6 +112,8 @@ class CheckpointFolder:
         for path in self._newest_first():
             try:
                 checkpoint = self._read(path, expected, frozenset(required))
+                if not understood(checkpoint.facts):
+                    raise _Refusal("what it says of the run makes no sense")
                 self._newest = path.stem
                 return path, checkpoint
             except _Refusal as refusal:
@@ -126,8 +130,6 @@ class CheckpointFolder:
         for path in [*self.folder.glob("*.json"), *self.folder.glob("*.safetensors")]:
             if path.stem < stem:
                 path.unlink(missing_ok=True)
-        for path in self.folder.glob(".*.tmp"):
-            path.unlink(missing_ok=True)
 
     def _read(
         self, path: Path, expected: Callable[[str], Tensor | None], required: frozenset[str]
@@ -140,6 +142,9 @@ class CheckpointFolder:
         if not weights.is_file():
             raise _Refusal(f"{weights.name} is missing")
         _check_layout(weights, expected, required)
+        place = (description["epoch"], description["batch"])
+        if (description["facts"].get("epoch"), description["facts"].get("batch")) != place:
+            raise _Refusal("what it says of the run makes no sense")
         if file_hash(weights) != description["sha256"]:
             raise _Refusal(f"{weights.name} is not what was written (its sha256 differs)")
         tensors = safetensors.torch.load_file(weights)

@@ -11,12 +11,12 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor
 
-from robdsl.data.files import write_atomic
+from robdsl.data.files import remove_unfinished, write_atomic
 from robdsl.evaluation import Json, weights_hash
 from robdsl.training.checkpoint import Checkpoint, CheckpointFolder, plain_tensor
 from robdsl.training.errors import CheckpointError, TrainingError
 from robdsl.training.history import add_to_history, restore_history
-from robdsl.training.state import Learner, Progress
+from robdsl.training.state import Learner, Progress, is_progress
 
 
 class RunFolder:
@@ -47,8 +47,9 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training in the folder; the lock ends with the process, however that
-        ends.
+        """Keep other processes from training in the folder, and remove what an earlier one left half written.
+
+        The lock ends with the process, however that ends.
 
         Raises:
             TrainingError: another process has it.
@@ -61,6 +62,8 @@ class RunFolder:
                 raise TrainingError(
                     f"another process trains in {self.path}: wait for it, or take another folder"
                 ) from error
+            remove_unfinished(self.path)
+            remove_unfinished(self.checkpoints.folder)
             yield
 
     def newest(
@@ -82,7 +85,7 @@ class RunFolder:
             reasons.append(f"{path.name}: {reason}")
             refused(path, reason)
 
-        found = self.checkpoints.load(expected.get, learner.required(), refuse)
+        found = self.checkpoints.load(expected.get, learner.required(), is_progress, refuse)
         if found is None and reasons:
             raise CheckpointError(
                 f"no checkpoint in {self.checkpoints.folder} can be used: {'; '.join(reasons)}. "

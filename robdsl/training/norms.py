@@ -75,11 +75,11 @@ class CrossRankBatchNorm(_BatchNorm):
     def _track(self, mean: Tensor, variance: Tensor, total: Tensor) -> None:
         if self.running_mean is None or self.running_var is None:
             return
-        weight: float | Tensor = self.momentum if self.momentum is not None else 0.0
+        weight = self.momentum if self.momentum is not None else 0.0
         if self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:
-                weight = (1 / self.num_batches_tracked).to(self.running_mean.dtype)
+                weight = 1 / int(self.num_batches_tracked)
         unbiased = variance * (total / (total - 1))
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), weight)

@@ -135,8 +135,8 @@ class Recipe:
         Free training goes through each batch four times and therefore through the data a quarter as often.
         TRADES takes its authors' attack (10 steps of 0.007) and fast training its authors' step (10/255).
         ImageNet has the free method's batch, rate, budget and number of passes. Digits, for which nobody
-        has published one, get a small recipe of ours, with a budget that small dark-and-bright images call
-        for.
+        has published one, get a small recipe of ours with twice the usual budget: at 8/255 a naturally
+        trained net still gets most of these high-contrast images right.
 
         Args:
             method: see :class:`Recipe`.
@@ -173,6 +173,9 @@ _DIGITS: Mapping[str, Any] = {
     "warmup_lr": 0.01,
     "final_lr": 0.001,
     "crop_padding": 2,
+    "eps": Fraction(16, 255),
+    "step_size": Fraction(4, 255),
+    "validation_step_size": Fraction(4, 255),
 }
 _IMAGENET: Mapping[str, Any] = {
     "epochs": 23,

@@ -127,13 +127,13 @@ class Learner:
         self.best.update(_under(tensors, "best/"))
 
 
-def read_progress(facts: Mapping[str, Any]) -> Progress:
-    """What :meth:`Learner.capture` wrote.
-
-    Raises:
-        TypeError: the fields are not those of :class:`Progress`.
-    """
-    return Progress(**facts)
+def is_progress(facts: Mapping[str, Any]) -> bool:
+    """Whether plain data are the fields of a :class:`Progress`, each of its kind."""
+    blank = asdict(Progress())
+    return facts.keys() == blank.keys() and all(
+        isinstance(facts[name], (int, float) if isinstance(value, float) else type(value))
+        for name, value in blank.items()
+    )
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

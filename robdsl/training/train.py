@@ -23,7 +23,7 @@ from robdsl.training.norms import shared_norms
 from robdsl.training.optimizer import make_optimizer
 from robdsl.training.recipe import Recipe
 from robdsl.training.run import Run
-from robdsl.training.state import Learner, Progress, read_progress
+from robdsl.training.state import Learner, Progress
 from robdsl.training.validation import Judge
 
 
@@ -226,7 +226,7 @@ def _resume(
         value = tensors[name].to(device) if name in tensors else torch.empty_like(like, device=device)
         tensors[name] = ranks.broadcast(value.contiguous())
     learner.restore(tensors, own, ranks)
-    return Path(message["path"]), read_progress(message["facts"])
+    return Path(message["path"]), Progress(**message["facts"])
 
 
 def _ignore(_event: Event) -> None:

@@ -1,4 +1,4 @@
-"""One thread for tiny nets: more only wait for each other, and results do not depend on the machine's cores."""
+"""One thread for tiny nets: more would wait for each other, and results must not depend on the cores."""
 
 from __future__ import annotations
 

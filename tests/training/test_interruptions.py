@@ -90,7 +90,7 @@ def test_every_method_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
 
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
-    """kill -9: every third time soon after the start, else a random while after a checkpoint; then to the end."""
+    """kill -9: every third time soon after the start, else a random while after a checkpoint."""
     changes = {"method": "pgd", "average": 0.9, "checkpoint_batches": 1, "epochs": 8}
     start(in_one_process, tmp_path / "whole", changes, 0.0).join(60)
     moments, folder = random.Random(0), tmp_path / "killed"
@@ -128,7 +128,7 @@ def test_two_processes_train_as_one(name: str, tmp_path: Path) -> None:
 
 
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path) -> None:
-    """Begun by two, stopped in the middle of an epoch, finished by one; what free training carries goes along."""
+    """Begun by two, stopped in the middle of an epoch, finished by one; what is carried goes along."""
     changes = {"method": "free", "checkpoint_batches": 1, "average": 0.8}
     in_float64(tmp_path / "one", changes)
     run_together(2, stopping_together, tmp_path / "both", changes, 6)
