@@ -35,11 +35,7 @@ def show_operation(operation: nodes.Op) -> str:
         case nodes.Nothing():
             return "none"
         case nodes.Choice(kind=kind, alternatives=alternatives):
-            return (
-                f"{kind} {{ {', '.join(map(show_operation, alternatives))} }}"
-                if alternatives
-                else f"{kind} {{ }}"
-            )
+            return f"{kind} {{ {', '.join(map(show_operation, alternatives))} }}"
 
 
 def stands_alone(operation: nodes.Op) -> bool:

@@ -160,18 +160,20 @@ class _Parsing:
         accepted = frozenset(parser.accepts())
         states, values = parser.parser_state.state_stack, parser.parser_state.value_stack
         begun: Parts = []
-        while BROKEN not in parser.choices():
+        depth = words[index].depth
+        blocks = sum(map(_opens_braces, values))
+        while BROKEN not in parser.choices() or blocks > depth:
             states.pop()
             begun.append(values.pop())
+            blocks -= _opens_braces(begun[-1])
         begun.reverse()
-        depth = sum(isinstance(value, Word) and value.type == "LBRACE" for value in values)
         start = extent(begun[0]).start if begun else words[index].span.start
         first = bisect_left(words, start, hi=index, key=lambda word: word.span.start)
         if not self._explained(start, words[index].span.end):
             self.found.append(describe(self.layout.source, words, index, first, accepted))
         behind = self._behind(index, depth)
         end = words[behind + 1].span.start if behind + 1 < len(words) else len(self.layout.source.text)
-        self.skipped.append((start, end))
+        self.skipped.append((words[index].span.end, end))
         name = begun[1].text if depth == 0 and len(begun) > 1 and begun[0].type in _NAMED else ""
         broken = Word(BROKEN, name, Span(self.layout.source, start, end))
         parser.feed_token(cast(Token, broken))
@@ -181,7 +183,7 @@ class _Parsing:
         """Whether an earlier error lies in the statement, so that this one is its consequence."""
         places = sorted(error.span.start for error in self.layout.errors)
         at = bisect_left(places, start)
-        return at < len(places) and places[at] <= end
+        return at < len(places) and places[at] < end
 
     def _behind(self, index: int, depth: int) -> int:
         """The end of the statement around ``index``; between definitions, the end of all up to the next."""
@@ -193,6 +195,10 @@ class _Parsing:
                     break
             index += 1
         return index
+
+
+def _opens_braces(value: object) -> bool:
+    return isinstance(value, Word) and value.type == "LBRACE"
 
 
 # --- bounds
