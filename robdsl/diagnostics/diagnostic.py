@@ -117,7 +117,11 @@ class Report:
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        return tuple(self._seen.values())
+        """Everything collected, but for warnings about what an error is about."""
+        wrong = {each.span for each in self._seen.values() if each.severity == "error"}
+        return tuple(
+            each for each in self._seen.values() if each.severity == "error" or each.span not in wrong
+        )
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:

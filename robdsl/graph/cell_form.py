@@ -158,8 +158,9 @@ class CellForm:
                     bound = f"{MAX_EDGES:,}"
                     yield codes.TOO_MANY_EDGES.at(statement.span, name=self._cell.name, bound=bound)
                     return
-                graph.add_edges_from((s.name, t.name) for s in statement.sources for t in statement.targets)
-            elif isinstance(statement, nodes.Join):
+                targets = [each for each in statement.targets if each.name not in self._inputs]
+                graph.add_edges_from((s.name, t.name) for s in statement.sources for t in targets)
+            elif isinstance(statement, nodes.Join) and statement.target.name not in self._inputs:
                 graph.add_edges_from((each.name, statement.target.name) for each in statement.operands)
         for name, ident in self._first.items():
             if name not in self._inputs and graph.in_degree(name) == 0:

@@ -220,16 +220,17 @@ class Elaborator:
 
     def _primitive(self, call: nodes.Call, scope: Scope, entering: Shape) -> Operation:
         name, parameters = call.callee.name, signatures()[call.callee.name]
-        arguments = self.bind(call, parameters, scope)
-        for parameter, value in arguments:
-            domain = DOMAINS[parameter]
-            if type(value) in domain.types and domain.admits(value):
-                continue
-            what, given = f"`{parameter}` of `{name}`", _given(call, parameters).get(parameter)
-            if given is not None and type(value) not in domain.types:
-                raise Fault(wrong_type(given, value, what, domain.wanted, scope))
-            at = call.span if given is None else given.span
-            raise Fault(codes.OUT_OF_RANGE.at(at, what=what, wanted=domain.wanted, got=kind_of(value)))
+        values: dict[str, Value] = {}
+        for parameter, written in _given(call, parameters).items():
+            domain, value = DOMAINS[parameter], evaluate(written, scope)
+            what = f"`{parameter}` of `{name}`"
+            if type(value) not in domain.types:
+                raise Fault(wrong_type(written, value, what, domain.wanted, scope))
+            if not domain.admits(value):
+                got = kind_of(value)
+                raise Fault(codes.OUT_OF_RANGE.at(written.span, what=what, wanted=domain.wanted, got=got))
+            values[parameter] = value
+        arguments = self.bind_values(parameters, values, entering)
         primitive = Primitive(name, arguments)
         try:
             output = primitive.output(entering)

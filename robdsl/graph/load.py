@@ -167,11 +167,10 @@ class Program:
         """The net or space with its defaults; None where a parameter has none."""
         try:
             chain = sound_chain(self.elaborator, bound)
-            with self.elaborator.reporting():
-                if lacking(chain):
-                    return None
         except Poisoned:
             raise RobError(self.report.diagnostics) from None
+        if lacking(chain):
+            return None
         return self.net(bound, {}) if bound.kind == "net" else self.space(bound, {})
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import lru_cache
+from itertools import takewhile
 
 from robdsl.diagnostics import codes
 from robdsl.diagnostics.diagnostic import Diagnostic, Label, Report, did_you_mean, nearest
@@ -242,39 +243,32 @@ class NameChecker:
                 self.found.append(codes.MEASURE_FORM.at(measure.span, name=name, help=help))
 
 
-def check_arguments(call: nodes.Call, parameters: tuple[nodes.Parameter, ...]) -> Iterable[Diagnostic]:
+def check_arguments(call: nodes.Call, parameters: tuple[nodes.Parameter, ...]) -> Iterator[Diagnostic]:
     """What is wrong with the arguments of a call, whatever their values."""
     names = [each.name.name for each in parameters]
-    by_place = [each for each in call.arguments if each.name is None]
+    known = f"it has {', '.join(f'`{each}`' for each in names)}" if names else "it has none"
+    by_place = list(takewhile(lambda each: each.name is None, call.arguments))
     if len(by_place) > len(names):
-        label = f"it has {', '.join(f'`{each}`' for each in names)}" if names else "it has none"
-        extra = by_place[len(names)].span
-        yield codes.TOO_MANY_ARGUMENTS.at(extra, label, callee=call.callee, most=_counted(len(names)))
-    yield from _check_named(call, names, by_place)
-    given = {*names[: len(by_place)], *(each.name.name for each in call.arguments if each.name is not None)}
-    for parameter in parameters:
-        if parameter.default is None and parameter.name.name not in given:
-            yield codes.MISSING_ARGUMENT.at(call.span, callee=call.callee, name=parameter.name)
-
-
-def _check_named(call: nodes.Call, names: list[str], by_place: list[nodes.Argument]) -> Iterator[Diagnostic]:
+        at = by_place[len(names)].span
+        yield codes.TOO_MANY_ARGUMENTS.at(at, known, callee=call.callee, most=_counted(len(names)))
     first = {name: argument.span for name, argument in zip(names, by_place, strict=False)}
-    named_before = False
-    for argument in call.arguments:
+    misplaced = False
+    for argument in call.arguments[len(by_place) :]:
         if argument.name is None:
-            if named_before:
-                yield codes.ARGUMENT_ORDER.at(argument.span)
+            misplaced = True
+            yield codes.ARGUMENT_ORDER.at(argument.span)
             continue
-        named_before = True
         name = argument.name.name
         if name not in names:
-            known = f"it has {', '.join(f'`{each}`' for each in names)}" if names else "it has none"
             help = did_you_mean(name, names) or known
             yield codes.UNKNOWN_PARAMETER.at(argument.name.span, callee=call.callee, name=name, help=help)
         elif name in first:
             related = [Label(first[name], "given here")]
             yield codes.ARGUMENT_TWICE.at(argument.span, "given again", related=related, name=name)
         first.setdefault(name, argument.span)
+    for parameter in () if misplaced else parameters:
+        if parameter.default is None and parameter.name.name not in first:
+            yield codes.MISSING_ARGUMENT.at(call.span, callee=call.callee, name=parameter.name)
 
 
 def _counted(most: int) -> str:

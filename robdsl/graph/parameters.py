@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 
 from robdsl.diagnostics import codes
-from robdsl.diagnostics.diagnostic import Label, did_you_mean
+from robdsl.diagnostics.diagnostic import Diagnostic, Label, did_you_mean
 from robdsl.graph.elaborate import Arguments, Elaborator
 from robdsl.graph.names import check_arguments
 from robdsl.graph.program import Bound
@@ -36,10 +36,7 @@ def chain_of_spaces(bound: Bound) -> tuple[Bound, ...]:
         if base is None or base.kind != "space":
             raise Poisoned
         if base in chain:
-            related = [
-                Label(each.definition.name.span, "in the circle") for each in chain[chain.index(base) :]
-            ]
-            raise Fault(codes.CYCLIC_SPACE.at(definition.base.callee.span, related=related, name=base.name))
+            raise Fault(_circle(chain[chain.index(base) :]))
         if len(chain) > MAX_SPACES:
             bound_ = f"{MAX_SPACES} spaces in one another"
             raise Fault(codes.CALL_DEPTH.at(definition.base.span, bound=bound_))
@@ -57,25 +54,35 @@ def sound_chain(elaborator: Elaborator, bound: Bound) -> tuple[Bound, ...]:
         chain = chain_of_spaces(bound)
     for each in chain[1:]:
         sound = elaborator.sound(each) and sound
-    if not sound:
+    wrong = [each for bound in chain[:-1] for each in _wrong_arguments(bound, chain[-1])]
+    elaborator.report.extend(wrong)
+    if wrong or not sound:
         raise Poisoned
     return chain
 
 
-def defaults(chain: tuple[Bound, ...]) -> dict[str, nodes.Expr | None]:
-    """The default of each parameter: what the innermost space gives, else what the root says; None without one.
+def _circle(circle: list[Bound]) -> Diagnostic:
+    """The mistake of spaces that stand in each other, the same wherever one comes upon it."""
+    first = min(circle, key=lambda each: (each.file.source.name, each.definition.span.start))
+    assert isinstance(first.definition, nodes.NetDefinition) and first.definition.base is not None
+    related = [Label(each.definition.name.span, "in the circle") for each in circle if each is not first]
+    return codes.CYCLIC_SPACE.at(first.definition.base.callee.span, related=related, name=first.name)
 
-    Raises:
-        Fault: a space gives arguments that do not fit the parameters.
-    """
-    declared = chain[-1].definition.parameters
+
+def _wrong_arguments(bound: Bound, root: Bound) -> Iterator[Diagnostic]:
+    """What is wrong with the arguments that a net or space gives to the space that it stands in."""
+    assert isinstance(bound.definition, nodes.NetDefinition) and bound.definition.base is not None
+    declared = root.definition.parameters
     optional = tuple(replace(each, default=each.default or nodes.Number("0")) for each in declared)
-    found = {each.name.name: each.default for each in declared}
+    return check_arguments(bound.definition.base, optional)
+
+
+def defaults(chain: tuple[Bound, ...]) -> dict[str, nodes.Expr | None]:
+    """The default of each parameter: what the innermost space gives, else what the root says; or None."""
+    found = {each.name.name: each.default for each in chain[-1].definition.parameters}
     for bound in reversed(chain[:-1]):
         assert isinstance(bound.definition, nodes.NetDefinition) and bound.definition.base is not None
         base = bound.definition.base
-        for diagnostic in check_arguments(base, optional):
-            raise Fault(diagnostic)
         by_place = (each.value for each in base.arguments if each.name is None)
         found.update(zip(found, by_place, strict=False))
         found.update((each.name.name, each.value) for each in base.arguments if each.name is not None)

@@ -304,7 +304,6 @@ def spoken_values(condition: nodes.Expr, scope: Scope) -> str:
             continue
         text = show_expression(each)
         if value != Word(text):
-            said.setdefault(
-                text, f"{text} = {value:.6g}" if isinstance(value, float) else f"{text} = {show_value(value)}"
-            )
+            shown = float(f"{value:.6g}") if isinstance(value, float) else value
+            said.setdefault(text, f"{text} = {show_value(shown)}")
     return ", ".join(said.values())

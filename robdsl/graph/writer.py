@@ -16,6 +16,7 @@ from robdsl.graph.program import Bound, ProgramFile
 from robdsl.graph.values import Fault, Scope, Value, Word, evaluate, show_value
 from robdsl.syntax import nodes
 from robdsl.syntax.formatter import format_tree
+from robdsl.syntax.layout import MAX_DIGITS
 from robdsl.syntax.parser import parse
 
 
@@ -124,7 +125,10 @@ def literal(value: Value) -> nodes.Expr:
         return nodes.Name(value.name)
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise NotWritable(f"{value} cannot be written as a number")
-    number = nodes.Number(show_value(abs(value)))
+    digits = show_value(abs(value))
+    if len(digits) > MAX_DIGITS:
+        raise NotWritable(f"{value} has more digits than a number may have")
+    number = nodes.Number(digits)
     return nodes.Unary("-", number) if value < 0 else number
 
 
