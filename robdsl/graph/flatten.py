@@ -7,7 +7,6 @@ were all left empty becomes ``zeros``. Keys are the names of modules: ``x0_to_n0
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -97,6 +96,7 @@ def _flat_cell(cell: Cell, choice: Choice) -> FlatStage:
 
 def _needed(arity: int, steps: Sequence[Step], output: int, places: Mapping[str, int]) -> FlatStage:
     """The stage with what its output needs, and beside it what was written in vain."""
+    steps = _told_apart(steps)
     needed = {*range(arity), output}
     for index in range(len(steps) - 1, -1, -1):
         if index in needed:
@@ -107,10 +107,23 @@ def _needed(arity: int, steps: Sequence[Step], output: int, places: Mapping[str,
     return FlatStage(arity, kept, new[output], {name: new[old] for name, old in places.items() if old in new}, idle)
 
 
+def _told_apart(steps: Sequence[Step]) -> list[Step]:
+    """The steps with a key for each: those of primitives are paths of modules and stay, other values give way."""
+    taken = {step.key for step in steps if step.primitive is not None}
+    apart = []
+    for step in steps:
+        key, number = step.key, 1
+        while step.primitive is None and key in taken:
+            number += 1
+            key = f"{step.key}_{number}"
+        taken.add(key)
+        apart.append(step if key == step.key else replace(step, key=key))
+    return apart
+
+
 @dataclass
 class _Writer:
     steps: list[Step] = field(default_factory=list)
-    _keys: Counter[str] = field(default_factory=Counter)
 
     def add(
         self,
@@ -122,9 +135,6 @@ class _Writer:
         primitive: Primitive | None = None,
         in_shape: Shape = (),
     ) -> int:
-        self._keys[key] += 1
-        if self._keys[key] > 1:
-            key = f"{key}_{self._keys[key]}"
         self.steps.append(Step(key, kind, inputs, shape, span, primitive, in_shape))
         return len(self.steps) - 1
 
@@ -139,11 +149,11 @@ class _Writer:
                 return self.add(key, "primitive", (entering,), shapes[0], operation.span, made, shapes[1])
             case ChainOperation():
                 for index, part in enumerate(operation.parts):
-                    entering = self.operation(part, entering, _below(key, part, index))
+                    entering = self.operation(part, entering, _join(key, part_name(part, index)))
                 return entering
             case SumOperation():
                 parts = tuple(
-                    self.operation(part, entering, _below(key, part, index)) for index, part in enumerate(operation.parts)
+                    self.operation(part, entering, _join(key, part_name(part, index))) for index, part in enumerate(operation.parts)
                 )
                 return self.add(_join(key, "sum"), "sum", parts, operation.out_shape, operation.span)
             case CellOperation():
@@ -180,8 +190,8 @@ def _join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix and name else prefix or name
 
 
-def _below(key: str, part: Operation, index: int) -> str:
-    """The key of a part of a chain or sum: what it is and where it stands."""
+def part_name(part: Operation, index: int) -> str:
+    """The name of a part of a chain or sum: what it is and where it stands."""
     match part:
         case Operation(name=name) if name:
             pass
@@ -193,4 +203,4 @@ def _below(key: str, part: Operation, index: int) -> str:
             name = "sum"
         case _:
             name = "part"
-    return _join(key, f"{name}_{index}")
+    return f"{name}_{index}"
