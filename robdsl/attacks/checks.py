@@ -180,7 +180,7 @@ def _preflight(model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[Fin
 
     query = Query(model)
     with torch.inference_mode(False), torch.no_grad(), undisturbed(model, "eval"):
-        images = images.clone()
+        images, labels = images.clone(), labels.clone()
         logits, again = query.logits(images), query.logits(images)
         if not logits.isfinite().all():
             bad = int((~logits.isfinite().all(1)).sum())

@@ -123,7 +123,7 @@ class Snapshot:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.tensors = {name: tensor for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+        self.tensors = dict([*model.named_parameters(), *model.named_buffers()])
         for index, parameter in enumerate(model.parameters()):
             parameter.requires_grad_(index % 3 != 2)
             if index % 2 == 0:
@@ -134,7 +134,7 @@ class Snapshot:
         self.global_state = torch.get_rng_state()
 
     def check(self) -> None:
-        now = {name: tensor for name, tensor in [*self.model.named_parameters(), *self.model.named_buffers()]}
+        now = dict([*self.model.named_parameters(), *self.model.named_buffers()])
         assert now.keys() == self.tensors.keys()
         for name, tensor in self.tensors.items():
             assert now[name] is tensor, f"{name} is another tensor"

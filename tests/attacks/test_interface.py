@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 import robdsl.attacks
 from robdsl.attacks import (
-    CW,
     FGSM,
     PGD,
     Attack,
@@ -20,6 +19,7 @@ from robdsl.attacks import (
     Square,
     kl_divergence,
     misclassified,
+    parse_attack,
     pgd,
 )
 from robdsl.attacks.core.interface import Problem
@@ -325,9 +325,9 @@ def test_models_that_are_no_such_map() -> None:
         (lambda: PGD(eps=None), "needs a budget"),
         (lambda: PGD(steps=-1), "steps must be"),
         (lambda: PGD(restarts=0), "restarts must be"),
-        (lambda: PGD(norm="l1"), "norm must be one of linf, l2"),
-        (lambda: PGD(mode="training"), "mode must be"),
-        (lambda: CW(loss="hinge"), "loss must be"),
+        (lambda: parse_attack("pgd", norm="l1"), "norm must be one of linf, l2"),
+        (lambda: parse_attack("pgd", mode="training"), "mode must be"),
+        (lambda: parse_attack("cw", loss="hinge"), "loss must be"),
         (lambda: robdsl.attacks.CWL2(norm="linf"), "norm must be one of l2"),
         (lambda: DeepFool(candidates=1), "candidates must be"),
         (lambda: DeepFool(overshoot=-0.1), "overshoot"),

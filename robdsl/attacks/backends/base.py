@@ -134,20 +134,26 @@ class ForeignAttack(Attack):
         seed = problem.draws.seed()
         # Numbers of classes are asked of the model, since libraries want to be told.
         classes = problem.query.logits(problem.images[:1]).shape[1]
-        call = Call(_Counted(problem.query), problem.images.clone(), problem.labels.clone(), classes, seed)
-        with _seeded(seed, problem.images.device), torch.enable_grad():
+        device = problem.images.device
+        model = _Counted(problem.query, device)
+        call = Call(model, problem.images.clone(), problem.labels.clone(), classes, seed)
+        with _seeded(seed, device), torch.enable_grad():
             adversarial = self.run(self.source, call)
         return adversarial.detach().to(problem.images, copy=True)
 
 
 class _Counted(nn.Module):
-    """The model behind a query, as a module for a library to call."""
+    """The model behind a query, as a module for a library to call.
 
-    def __init__(self, query: Query) -> None:
+    It has one parameter, so that libraries find the device, and none of the model's: some clear the gradients
+    of what they attack, move it or change its mode.
+    """
+
+    def __init__(self, query: Query, device: torch.device) -> None:
         super().__init__()
-        self.inner = query.model  # so that libraries find parameters and their device
+        self.device_marker = nn.Parameter(torch.zeros(0, device=device), requires_grad=False)
         self._query = query
-        self.training = False
+        self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
         logits = self._query.graded_logits(images)
