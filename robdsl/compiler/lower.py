@@ -27,7 +27,9 @@ ROB_NET = "rob_net"
 
 
 def compile(net: Net, *, seed: int | None = None) -> fx.GraphModule:
-    """A trainable module that computes a net: images N x C x H x W in [0, 1] -> logits N x classes.
+    """A trainable module that computes a net: images in [0, 1], N x C x H x W -> logits, N x classes.
+
+    C, H and W are those of the text's `input`; a net whose every node has an edge takes other H and W too.
 
     Each stage is a submodule under its name in the text. A stage that is a cell or a chain is itself a
     `torch.fx.GraphModule`; cells of one template and choice share code (one class, one code object), never

@@ -38,7 +38,7 @@ class LoweredModule(fx.GraphModule):
         graph: what it computes.
         class_name: what `print` calls it.
         idle: modules that no node calls, by their paths. They hold a place in the `state_dict`; their
-            parameters ask for no gradient, so that neither optimizers nor `DistributedDataParallel` expect one.
+            parameters ask for no gradient, so that neither optimizer nor `DistributedDataParallel` expects one.
     """
 
     #: The text of each line of the generated code; set on the shared classes.
