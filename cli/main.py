@@ -9,7 +9,7 @@ import typer
 
 from robdsl.diagnostics.diagnostic import RobError
 
-from . import attack, check, compile, fmt, info, train
+from . import attack, check, compile, fmt, info, tables, train
 from .console import fail, show_diagnostics
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("info")(info.info)
 app.command("compile")(compile.compile)
 app.command("train")(train.train)
 app.command("attack")(attack.attack)
+app.command("tables")(tables.tables)
 
 
 @app.callback(invoke_without_command=True)

@@ -23,6 +23,8 @@ class Line:
     """One line that changes in place on a terminal; elsewhere a line now and then."""
 
     def __init__(self) -> None:
+        #: What every text begins with.
+        self.prefix = ""
         self._live = Live(console=err, transient=True, refresh_per_second=8) if err.is_terminal else None
         self._told = time.monotonic()
 
@@ -38,14 +40,14 @@ class Line:
     def passing(self, text: str) -> None:
         """Something that soon is no longer true."""
         if self._live is not None:
-            self._live.update(Text(text))
+            self._live.update(Text(self.prefix + text))
         elif time.monotonic() - self._told >= _PATIENCE:
             self.lasting(text)
 
     def lasting(self, text: str) -> None:
         """Something to keep on the screen."""
         self._told = time.monotonic()
-        err.print(text, markup=False)
+        err.print(self.prefix + text, markup=False)
 
 
 def show_training(line: Line, event: Event) -> None:

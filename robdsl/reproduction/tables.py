@@ -1,0 +1,189 @@
+"""Tables 1, 2 and 4: train every net, attack it, attack it with images made on an independent copy.
+
+Each step keeps what it has found in its own folder, so the whole goes on after any interruption.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from robdsl.compiler import compile
+from robdsl.data import Ranks, load_data
+from robdsl.evaluation import PAPER_COLUMNS, EvaluationProgress, Report, evaluate
+from robdsl.files import write_atomic
+from robdsl.graph.net import Net
+from robdsl.graph.writer import format_net
+from robdsl.reproduction.rows import Row
+from robdsl.training import Event, recipe_for, train
+from robdsl.weights import load_weights
+
+#: The attacks of Table 1, and those of Table 2.
+ATTACKS: tuple[str, ...] = PAPER_COLUMNS
+TRANSFER: tuple[str, ...] = ("fgsm", "pgd100")
+
+
+@dataclass(frozen=True)
+class RowEvent:
+    """Something happened while a row was made.
+
+    Attributes:
+        row: the name of the net.
+        what: ``training``, ``training a copy``, ``attacking`` or ``transfer``.
+        event: the event of the training or evaluation.
+    """
+
+    row: str
+    what: str
+    event: Event | EvaluationProgress
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The finished tables.
+
+    Attributes:
+        data: the data set's name.
+        settings: recipe changes and seed that hold for all rows.
+        rows: for each net its ``net``, ``parameters``, ``params``, ``tables``, and of ``white_box`` and ``black_box`` the
+            accuracies in per cent, by attack; ``natural`` is among the white-box ones.
+    """
+
+    data: str
+    settings: Mapping[str, Any]
+    rows: tuple[Mapping[str, Any], ...]
+
+    def markdown(self) -> str:
+        """The tables as a Markdown page."""
+        label = "" if self.data != "digits" else " (digits version: nets far smaller than the paper's)"
+        parts = [f"# The tables of the paper on {self.data}{label}", ""]
+        said = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        parts += [f"Trained with {said}." if said else "Trained with the data set's recipe.", ""]
+        columns = ["natural", *ATTACKS]
+        parts += self._table("Table 1: white-box", 1, columns, "white_box")
+        parts += self._table("Table 2: black-box, from an independently trained copy", 2, list(TRANSFER), "black_box")
+        parts += self._table("Table 4: feature denoising", 4, ["natural", "pgd100"], "white_box")
+        return "\n".join(parts)
+
+    def _table(self, title: str, number: int, columns: list[str], kind: str) -> list[str]:
+        lines = [f"## {title}", "", "| net | parameters | " + " | ".join(columns) + " |"]
+        lines.append("| --- | ---: |" + " ---: |" * len(columns))
+        for row in self.rows:
+            if number in row["tables"]:
+                shown = ", ".join(f"{name}={value}" for name, value in row["parameters"].items())
+                name = f"{row['net']}({shown})" if shown else row["net"]
+                cells = [f"{row[kind][column]:.2f}" for column in columns]
+                lines.append(f"| {name} | {row['params']:,} | " + " | ".join(cells) + " |")
+        return [*lines, ""]
+
+    def to_json(self) -> dict[str, Any]:
+        """The tables as plain data."""
+        return {"data": self.data, "settings": dict(self.settings), "rows": [dict(row) for row in self.rows]}
+
+
+def make_tables(
+    rows: Sequence[Row],
+    data: str,
+    folder: Path,
+    *,
+    root: Path | None = None,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+    changes: Mapping[str, Any] | None = None,
+    events: Callable[[RowEvent], None] | None = None,
+    command: str | None = None,
+) -> Tables:
+    """Makes every row, or goes on with making them, and writes ``tables.md`` and ``tables.json`` into ``folder``.
+
+    Args:
+        rows: the nets; see `rows_for`.
+        data: a data set's name.
+        root: where data lie.
+        seed: of the rows; their independent copies are trained with the next one.
+        changes: what every recipe has different.
+        events: called with all events of trainings and evaluations.
+    """
+    maker = _Maker(data, folder, root, torch.device(device), seed, dict(changes or {}), events, command)
+    made = tuple(maker.row(row) for row in rows)
+    tables = Tables(data, {"seed": seed, **(changes or {})}, made)
+    if Ranks.current().is_first:
+        write_atomic(folder / "tables.json", json.dumps(tables.to_json(), indent=2).encode())
+        write_atomic(folder / "tables.md", tables.markdown().encode())
+    return tables
+
+
+@dataclass(frozen=True)
+class _Maker:
+    data: str
+    folder: Path
+    root: Path | None
+    device: torch.device
+    seed: int
+    changes: Mapping[str, Any]
+    events: Callable[[RowEvent], None] | None
+    command: str | None
+
+    def row(self, row: Row) -> dict[str, Any]:
+        """Trains and attacks one net, and its copy where Table 2 wants one."""
+        test = load_data(self.data, self.root, "test")
+        net = row.load(len(test.classes))
+        model = self._trained(row, net, self.seed, "training")
+        report = self._attacked(row, net, model, None, ATTACKS, "attacking")
+        made: dict[str, Any] = {
+            "net": row.net,
+            "parameters": dict(row.parameters),
+            "params": net.cost.params,
+            "hash": net.hash,
+            "tables": sorted(row.tables),
+            "white_box": {"natural": 100 * report.natural.share, **_shares(report)},
+            "counts": {each.name: each.adversarial.to_json() for each in report.attacks},
+        }
+        if 2 in row.tables:
+            copy = self._trained(row, net, self.seed + 1, "training a copy")
+            made["black_box"] = _shares(self._attacked(row, net, model, copy, TRANSFER, "transfer"))
+        return made
+
+    def _trained(self, row: Row, net: Net, seed: int, what: str) -> nn.Module:
+        settings = {**row.recipe, **self.changes, "seed": seed}
+        result = train(
+            compile(net, seed=seed).to(self.device),
+            load_data(self.data, self.root, "train"),
+            load_data(self.data, self.root, "val"),
+            recipe_for(self.data, **settings),
+            self.folder / f"{row.net}-{seed}",
+            events=self._listener(row, what),
+            architecture=format_net(net),
+            command=self.command,
+        )
+        model = compile(net)
+        load_weights(model, result.best)
+        return model.to(self.device).eval()
+
+    def _attacked(
+        self, row: Row, net: Net, model: nn.Module, source: nn.Module | None, attacks: Sequence[str], what: str
+    ) -> Report:
+        return evaluate(
+            model,
+            load_data(self.data, self.root, "test"),
+            attacks,
+            source=source,
+            seed=self.seed,
+            folder=self.folder / f"{row.net}-{self.seed}",
+            events=self._listener(row, what),
+            architecture=format_net(net),
+            command=self.command,
+        )
+
+    def _listener(self, row: Row, what: str) -> Callable[[Any], None] | None:
+        events = self.events
+        return None if events is None else lambda event: events(RowEvent(row.net, what, event))
+
+
+def _shares(report: Report) -> dict[str, float]:
+    return {each.name: 100 * each.adversarial.share for each in report.attacks}
