@@ -23,6 +23,7 @@ from robdsl.attacks import (
 from tests.attacks.nets import digits, seeded
 
 NOISE = 0.02  # of the examples
+slow = pytest.mark.slow
 
 
 def fooled(attack: Attack, net: nn.Module, images: Tensor, labels: Tensor) -> int:
@@ -42,7 +43,7 @@ def fooled_by_backends(
 
 
 @pytest.mark.parametrize("kind", ["natural", "robust"])
-@pytest.mark.parametrize("eps", ["0.1", "0.2"])
+@pytest.mark.parametrize("eps", [pytest.param("8/255", marks=slow), "0.15", pytest.param("0.2", marks=slow)])
 def test_deepfool_is_as_strong_as_the_best(eps: str, kind: str, digits_nets: dict[str, nn.Module]) -> None:
     images, labels = digits(24)
     attack = DeepFool(eps=eps)
@@ -69,7 +70,7 @@ def test_deepfool_finds_nearer_images_than_foolbox(norm: Any, digits_nets: dict[
 def test_cw_l2_finds_images_as_near_as_the_best(kind: str, digits_nets: dict[str, nn.Module]) -> None:
     images, labels = digits(16)
     net = digits_nets[kind]
-    attack = CWL2(steps=150, binary_search_steps=4, initial_constant=0.1)
+    attack = CWL2(steps=100, binary_search_steps=4, initial_constant=0.1, learning_rate=0.05)
     ours = attack(net, images, labels, generator=seeded())
     assert bool(ours.success.all())
     mean = float((ours.images - images).flatten(1).norm(dim=1).mean())
@@ -82,7 +83,7 @@ def test_cw_l2_finds_images_as_near_as_the_best(kind: str, digits_nets: dict[str
 
 
 @pytest.mark.parametrize("kind", ["natural", "robust"])
-@pytest.mark.parametrize(("norm", "eps"), [("linf", "0.15"), ("l2", "0.7")])
+@pytest.mark.parametrize(("norm", "eps"), [("linf", "0.15"), pytest.param("l2", "0.7", marks=slow)])
 def test_autoattack_is_as_strong_as_the_best(
     kind: str, norm: Any, eps: str, digits_nets: dict[str, nn.Module]
 ) -> None:
@@ -96,7 +97,7 @@ def test_autoattack_is_as_strong_as_the_best(
     assert fooled(attack, digits_nets[kind], images, labels) >= max(theirs.values()), theirs
 
 
-@pytest.mark.slow
+@slow
 @pytest.mark.parametrize("kind", ["natural", "robust"])
 def test_autoattack_at_full_length_is_as_strong_as_the_best(
     kind: str, digits_nets: dict[str, nn.Module]
