@@ -37,8 +37,8 @@ class LoweredModule(fx.GraphModule):
         modules: by the targets of the graph's nodes, relative to this module.
         graph: what it computes.
         class_name: what `print` calls it.
-        idle: modules that no node calls, by their paths. They hold a place in the `state_dict`; their
-            parameters ask for no gradient, so that neither optimizer nor `DistributedDataParallel` expects one.
+        idle: modules that no node calls, by path. They hold a place in the `state_dict`; their parameters
+            ask for no gradient, so that `DistributedDataParallel` does not wait for one.
     """
 
     #: The text of each line of the generated code; set on the shared classes.

@@ -38,7 +38,7 @@ def gradients(module: nn.Module) -> dict[str, Tensor]:
 
 
 def counted(module: nn.Module) -> dict[str, Tensor]:
-    """The statistics of the batch norms that are computed; the oracle also computes those that nothing needs."""
+    """The statistics of the batch norms that are computed; the oracle computes also those in vain."""
     norms = [(path, each) for path, each in module.named_modules() if isinstance(each, nn.BatchNorm2d)]
     used = {path: each for path, each in norms if each.num_batches_tracked}
     return {f"{path}.{key}": tensor for path, norm in used.items() for key, tensor in norm.named_buffers()}
