@@ -51,6 +51,12 @@ def write_atomic(path: Path, data: bytes) -> None:
         _sync_folder(path.parent)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what :func:`write_atomic` left in a folder when it was killed; nobody may write there now."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def append_line(path: Path, line: str) -> None:
     """Add one line to a text file and wait until it is on disk. An unfinished last line is cut off first.
 

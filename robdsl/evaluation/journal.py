@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from robdsl.data.files import append_line
+from robdsl.files import append_line
 
 _LONGEST_LINE = 1 << 20
 

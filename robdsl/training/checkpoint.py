@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from robdsl.data.files import file_hash, write_atomic
+from robdsl.files import file_hash, write_atomic
 
 FORMAT = 1
 _LARGEST_JSON = 1 << 26

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import safetensors.torch
 from torch import Tensor
 
-from robdsl.data.files import remove_unfinished, write_atomic
 from robdsl.evaluation import Json, weights_hash
+from robdsl.files import remove_unfinished, write_atomic
 from robdsl.training.checkpoint import Checkpoint, CheckpointFolder, plain_tensor
 from robdsl.training.errors import CheckpointError, TrainingError
 from robdsl.training.history import add_to_history, restore_history
 from robdsl.training.state import Learner, Progress, is_progress
+from robdsl.weights import weights_file
 
 
 class RunFolder:
@@ -127,6 +127,6 @@ class RunFolder:
         last = {name: plain_tensor(tensor) for name, tensor in learner.kept_state().items()}
         best = learner.best or last
         for path, state in ((self.best, best), (self.last, last)):
-            write_atomic(path, safetensors.torch.save(state))
+            write_atomic(path, weights_file(learner.model, state))
         manifest = describe(weights_hash(best), weights_hash(last))
         write_atomic(self.manifest, json.dumps(manifest, indent=2).encode() + b"\n")

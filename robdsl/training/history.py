@@ -15,8 +15,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from robdsl.data.files import append_line, write_atomic
 from robdsl.evaluation import Json
+from robdsl.files import append_line, write_atomic
 
 TIMES = ("seconds", "images_per_second")
 """The fields that differ between equal runs."""

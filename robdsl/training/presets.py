@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from robdsl.attacks import to_fraction
-from robdsl.training.recipe import MethodName, Recipe
+from robdsl.training.recipe import Recipe
 
 #: The RobNets' published recipe (see `Recipe`).
 PUBLISHED = Recipe()
@@ -25,7 +25,7 @@ DIGITS = Recipe(
     validation_images=150,
 )
 
-#: The free method's own for ImageNet (Shafahi et al. 2019): 90 epochs' worth of updates with m = 4, eps 4/255.
+#: The free method's own for ImageNet (Shafahi et al. 2019): the updates of 90 epochs with m = 4, eps 4/255.
 IMAGENET = Recipe(
     method="free",
     epochs=23,
@@ -39,12 +39,12 @@ IMAGENET = Recipe(
 )
 
 
-def recipe_for(data: str, method: MethodName = "pgd", **changes: Any) -> Recipe:
+def recipe_for(data: str, method: str = "pgd", **changes: Any) -> Recipe:
     """The recipe for a data set and a method, with what the caller wants different.
 
-    TRADES takes its authors' attack, 10 steps of 0.007; fast training one step of 5/4 of the budget, which is its
-    authors' 10/255 for 8/255. Free training makes several updates of each batch, and therefore goes through the
-    data so many times less often (on ImageNet that is in its recipe already).
+    TRADES takes its authors' attack, 10 steps of 0.007; fast training one step of 5/4 of the budget, which is
+    its authors' 10/255 for 8/255. Free training makes several updates of each batch, and therefore goes
+    through the data so many times less often (on ImageNet that is in its recipe already).
 
     Args:
         data: the data set's name.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from robdsl.attacks import Amount, fraction_text, to_fraction
 from robdsl.data import Augmentation, DataFacts
@@ -20,7 +19,7 @@ _MOST_PATIENT = 10_000_000
 class Recipe:
     """Everything that decides what training does, apart from the net, the data and the machine.
 
-    The defaults are the RobNets' published CIFAR-10 recipe with Madry's PGD-7.
+    The defaults are the RobNets' published CIFAR-10 recipe with Madry's PGD-7; RobNet-large adds cutout 16.
 
     Attributes:
         method: natural; pgd (Madry et al. 2018); trades (Zhang et al. 2019); free (Shafahi et al. 2019); fast
@@ -126,63 +125,3 @@ class Recipe:
             value = getattr(self, field.name)
             plain[field.name] = fraction_text(value) if isinstance(value, Fraction) else value
         return plain
-
-    @staticmethod
-    def published(method: MethodName = "pgd", data: str = "cifar10", **changes: Any) -> Recipe:
-        """The recipe to begin from.
-
-        For CIFAR, SVHN and Tiny-ImageNet: the RobNets' (large with cutout 16, which is left to the caller).
-        Free training goes through each batch four times and therefore through the data a quarter as often.
-        TRADES takes its authors' attack (10 steps of 0.007) and fast training its authors' step (10/255).
-        ImageNet has the free method's batch, rate, budget and number of passes. Digits, for which nobody
-        has published one, get a small recipe of ours with twice the usual budget: at 8/255 a naturally
-        trained net still gets most of these high-contrast images right.
-
-        Args:
-            method: see :class:`Recipe`.
-            data: the data set's name.
-            **changes: fields to set otherwise.
-        """
-        settings: dict[str, Any] = {"method": method}
-        if data == "digits":
-            settings |= _DIGITS
-        elif data == "imagenet":
-            settings |= _IMAGENET
-        if method == "trades":
-            settings |= {"step_size": "0.007", "steps": 10}
-        elif method == "fast":
-            settings |= {
-                "step_size": to_fraction(settings.get("eps", Fraction(8, 255))) * Fraction(5, 4),
-                "steps": 1,
-            }
-        elif method == "free" and data != "imagenet":
-            whole = Recipe(**{key: value for key, value in settings.items() if key != "method"})
-            settings |= {
-                "epochs": -(-whole.epochs // whole.replays),
-                "warmup_epochs": -(-whole.warmup_epochs // whole.replays),
-            }
-        return replace(Recipe(**settings), **changes)
-
-
-_DIGITS: Mapping[str, Any] = {
-    "epochs": 30,
-    "batch": 64,
-    "lr": 0.1,
-    "lr_batch": 64,
-    "warmup_epochs": 2,
-    "warmup_lr": 0.01,
-    "final_lr": 0.001,
-    "crop_padding": 2,
-    "eps": Fraction(16, 255),
-    "step_size": Fraction(4, 255),
-    "validation_step_size": Fraction(4, 255),
-}
-_IMAGENET: Mapping[str, Any] = {
-    "epochs": 23,
-    "batch": 256,
-    "lr": 0.1,
-    "lr_batch": 256,
-    "warmup_epochs": 0,
-    "eps": Fraction(4, 255),
-    "step_size": Fraction(4, 255),
-}

@@ -2,7 +2,7 @@
 
 from robdsl.weights.errors import BrokenWeightsError, MisfitError, Misfits, UnsafeWeightsError, WeightsError
 from robdsl.weights.load import Loaded, load_weights
-from robdsl.weights.save import save_weights
+from robdsl.weights.save import save_weights, weights_file
 
 __all__ = [
     "BrokenWeightsError",
@@ -13,4 +13,5 @@ __all__ = [
     "WeightsError",
     "load_weights",
     "save_weights",
+    "weights_file",
 ]

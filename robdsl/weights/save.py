@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
-from torch import nn
+from torch import Tensor, nn
 
 from robdsl.files import DiskFullError, write_atomic
 from robdsl.weights.errors import WeightsError
@@ -31,15 +32,25 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
         DiskFullError: there is no room.
     """
     model = unwrapped(model)
-    net = net_of(model)
-    metadata = {"format": "pt"} | ({} if net is None else {NAME: net.name, HASH: net.hash})
-    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     try:
-        write_atomic(Path(path), _ordered(safetensors.torch.save(tensors, metadata)))
+        write_atomic(Path(path), weights_file(model, model.state_dict()))
     except DiskFullError:
         raise
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror}") from error
+
+
+def weights_file(model: nn.Module, state: Mapping[str, Tensor]) -> bytes:
+    """The file that `save_weights` writes, with a state that the model need not be in (an earlier epoch's).
+
+    Args:
+        model: says which net the weights belong to; one that is not from `robdsl.compile` is named nowhere.
+        state: all of the model's tensors, by the names of its ``state_dict``.
+    """
+    net = net_of(unwrapped(model))
+    metadata = {"format": "pt"} | ({} if net is None else {NAME: net.name, HASH: net.hash})
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    return _ordered(safetensors.torch.save(tensors, metadata))
 
 
 def _ordered(file: bytes) -> bytes:

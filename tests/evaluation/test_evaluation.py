@@ -19,7 +19,6 @@ from torch import nn
 
 from robdsl.attacks import FGSM, PGD, parse_attack
 from robdsl.data import ImageData, generator, load_data
-from robdsl.data.files import DiskFullError
 from robdsl.evaluation import (
     Accuracy,
     EvaluationProgress,
@@ -31,6 +30,7 @@ from robdsl.evaluation import (
     wilson_interval,
 )
 from robdsl.evaluation.journal import Finding, Journal
+from robdsl.files import DiskFullError
 from tests.training.processes import run_together, start
 
 ATTACKS = ("fgsm", "pgd3", "deepfool")
@@ -277,7 +277,7 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path: Path, monkeypatch: pyt
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("robdsl.data.files.os.fsync", full)
+        patch.setattr("robdsl.files.os.fsync", full)
         with pytest.raises(DiskFullError, match="make room and run the same command again"):
             evaluate(model, data, ["fgsm"], batch=10, folder=tmp_path)
     events: list[EvaluationProgress] = []

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from robdsl.data import MissingDataError, load_data
-from robdsl.data.files import DiskFullError
+from robdsl.files import DiskFullError
 from robdsl.training import (
     CheckpointError,
     CheckpointRefused,
@@ -225,7 +225,7 @@ def test_a_full_disk_is_named_and_loses_nothing(
         real(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr("robdsl.data.files.os.fsync", full)
+        patch.setattr("robdsl.files.os.fsync", full)
         with pytest.raises(DiskFullError, match="make room and run the same command again"):
             small_run(tmp_path / "run", small_recipe(epochs=2))
     assert not list(tmp_path.rglob("*.tmp"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import nullcontext
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from robdsl.data import Ranks, generator
-from robdsl.training import CrossRankBatchNorm, Outcome, Recipe, Step, make_method, shared_norms
+from robdsl.training import (
+    CrossRankBatchNorm,
+    MethodName,
+    Outcome,
+    Recipe,
+    Step,
+    make_method,
+    recipe_for,
+    shared_norms,
+)
 from tests.training.processes import run_together
 from tests.training.workers import Net, blobs, make_net, small_recipe
 
@@ -270,9 +278,10 @@ def test_steps_keep_the_budget() -> None:
     net = make_net(dtype=torch.float64)
     seen: list[Tensor] = []
     net.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].detach().clone()))
-    for method in ("pgd", "trades", "fast", "free"):
+    methods: tuple[MethodName, ...] = ("pgd", "trades", "fast", "free")
+    for method in methods:
         seen.clear()
-        recipe = Recipe.published(method, "digits", eps=Fraction(8, 255))
+        recipe = recipe_for("digits", method)
         for outcome in make_method(recipe).updates(step(net, images, labels)):
             outcome.loss.backward()
         assert len(seen) > 1

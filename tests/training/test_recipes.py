@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from robdsl.data import FACTS
-from robdsl.training import METHODS, Recipe, WeightAverage, make_optimizer, rate_at
+from robdsl.training import METHODS, Recipe, WeightAverage, make_optimizer, rate_at, recipe_for
 from robdsl.training.optimizer import momentum_of, set_momentum
 from tests.training.workers import make_net
 
 
 def test_the_defaults_are_the_published_recipe() -> None:
-    recipe = Recipe.published()
+    recipe = recipe_for("cifar10")
     assert (recipe.method, recipe.epochs, recipe.batch, recipe.steps) == ("pgd", 170, 1536, 7)
     assert (recipe.momentum, recipe.weight_decay) == (0.9, 1e-4)
     assert (recipe.eps, recipe.step_size) == (Fraction(8, 255), Fraction(2, 255))
@@ -51,18 +51,22 @@ def test_the_rate_without_warm_up_or_cosine(warmup: int, time: float, expected: 
     assert rate_at(Recipe(epochs=4, warmup_epochs=warmup), time, 1536) == pytest.approx(expected)
 
 
-def test_the_published_variants() -> None:
-    trades = Recipe.published("trades")
+def test_the_recipes_of_methods_and_data() -> None:
+    trades = recipe_for("cifar10", "trades")
     assert (trades.beta, trades.steps, trades.step_size) == (6.0, 10, Fraction(7, 1000))
-    free = Recipe.published("free")
+    free = recipe_for("cifar10", "free")
     assert (free.replays, free.epochs, free.warmup_epochs) == (4, 43, 5)
-    fast = Recipe.published("fast")
+    assert recipe_for("cifar10", "free", replays=2).epochs == 85
+    assert recipe_for("cifar10", "free", epochs=9).epochs == 9
+    fast = recipe_for("cifar10", "fast")
     assert (fast.steps, fast.step_size) == (1, Fraction(10, 255))
-    imagenet = Recipe.published("free", "imagenet")
+    assert recipe_for("cifar10", "fast", eps="4/255").step_size == Fraction(5, 255)
+    imagenet = recipe_for("imagenet", "free")
     assert (imagenet.eps, imagenet.batch, imagenet.epochs) == (Fraction(4, 255), 256, 23)
-    digits = Recipe.published("fast", "digits")
-    assert digits.step_size == Fraction(digits.eps) * Fraction(5, 4) and digits.batch < 200
-    assert Recipe.published("pgd", "cifar10", cutout=16, epochs=30).cutout == 16
+    assert recipe_for("digits").batch < 200 and recipe_for("digits").epochs < 50
+    assert recipe_for("cifar10", cutout=16, epochs=30).cutout == 16
+    with pytest.raises(TypeError, match="speed"):
+        recipe_for("cifar10", speed=1)
 
 
 def test_amounts_stay_exact() -> None:
@@ -98,7 +102,7 @@ def test_nonsense_is_refused(wrong: dict[str, Any]) -> None:
 def test_all_methods_have_a_recipe_for_all_data() -> None:
     for method in METHODS:
         for data in FACTS:
-            assert Recipe.published(method, data).method == method
+            assert recipe_for(data, method).method == method
 
 
 def test_norms_and_biases_are_not_decayed() -> None:

@@ -24,10 +24,10 @@ from robdsl.training import (
     Finished,
     MethodName,
     MissingExtraError,
-    Recipe,
     Started,
     TensorBoard,
     WeightAverage,
+    recipe_for,
     tell,
     train,
 )
@@ -274,7 +274,15 @@ def test_adversarial_training_gains_robustness_on_digits(tmp_path: Path) -> None
     for method in methods:
         torch.manual_seed(0)
         net = SmallResNet()
-        recipe = Recipe.published(method, "digits", epochs=4, validation_images=100)
+        recipe = recipe_for(
+            "digits",
+            method,
+            epochs=4,
+            warmup_epochs=2,
+            eps="16/255",
+            step_size="4/255",
+            validation_step_size="4/255",
+        )
         result = train(net, load_data(), load_data(split="val"), recipe, tmp_path / method)
         net.load_state_dict(load_file(result.best))
         attack = PGD(eps=recipe.eps, step_size=recipe.step_size, steps=20)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robdsl.data.files import DiskFullError, append_line, file_hash, write_atomic
+from robdsl.files import DiskFullError, append_line, file_hash, write_atomic
 
 
 def no_room(_descriptor: int) -> None:
@@ -36,7 +36,7 @@ def test_a_failed_write_leaves_the_old_content(
     def fail(*_arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(f"robdsl.data.files.{failing}", fail)
+    monkeypatch.setattr(f"robdsl.files.{failing}", fail)
     with pytest.raises(DiskFullError, match=r"a\.bin"):
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
