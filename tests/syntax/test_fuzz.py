@@ -42,11 +42,11 @@ def errors_of(text: str | bytes) -> tuple[Diagnostic, ...]:
         if not errors:
             format_source(source)
             assert not tree.broken and not tree.lost
-    for error in errors:
-        assert error.code in codes.ALL
-        assert 0 <= error.span.start <= error.span.end <= len(error.span.source.text)
+    for each in errors:
+        assert each.code in codes.ALL
+        assert 0 <= each.span.start <= each.span.end <= len(each.span.source.text)
     assert all(character.isprintable() or character == "\n" for character in render_all(errors))
-    json.dumps([to_json(error) for error in errors])
+    json.dumps([to_json(each) for each in errors])
     return errors
 
 
