@@ -152,7 +152,7 @@ def _trailing_comma(surprise: Surprise) -> str | None:
 
 def _edge(surprise: Surprise) -> str | None:
     """`a -> b = X`, `a -> b -> c`, `n = relu`"""
-    if {"COLON", "COMMA", END} <= surprise.accepted:
+    if {"COLON", END} <= surprise.accepted:
         if surprise.word.type == "EQUAL":
             return "the operation of an edge follows `:`, as in `a -> b : relu`"
         if surprise.word.type == "ARROW":
