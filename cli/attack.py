@@ -32,26 +32,41 @@ if TYPE_CHECKING:
     from torch import nn
 
     from robdsl.attacks import Attack
-    from robdsl.evaluation import Report
+    from robdsl.evaluation import Accuracy, AttackReport, Report
     from robdsl.graph.net import Net
 
 
 def attack(
     file: File,
-    weights: Annotated[Path, typer.Option(help="Weights of the net: ours, or a published checkpoint.", show_default=False)],
+    weights: Annotated[
+        Path, typer.Option(help="Weights of the net: ours, or a published checkpoint.", show_default=False)
+    ],
     data: DataOption = "digits",
-    attacks: Annotated[str, typer.Option("--attack", help="A list such as fgsm,pgd20,pgd100,deepfool,mi_fgsm,cw,autoattack.")] = "fgsm,pgd20",
+    attacks: Annotated[
+        str, typer.Option("--attack", help="A list such as fgsm,pgd20,pgd100,deepfool,mi_fgsm,cw,autoattack.")
+    ] = "fgsm,pgd20",
     split: Annotated[str, typer.Option(help="test, val or train.")] = "test",
     eps: Annotated[str, typer.Option(help="The budget, such as 8/255.")] = "8/255",
-    step_size: Annotated[str | None, typer.Option(help="The step of iterated attacks, such as 2/255.")] = None,
+    step_size: Annotated[
+        str | None, typer.Option(help="The step of iterated attacks, such as 2/255.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many images.", min=1)] = None,
-    batch: Annotated[int, typer.Option(help="Images in a batch; part of what random draws depend on.", min=1)] = 256,
-    backend: Annotated[str, typer.Option(help="robdsl, or to cross-check: torchattacks, foolbox, art.")] = "robdsl",
-    source: Annotated[str | None, typer.Option(help="Make the images on this net instead (black-box transfer).")] = None,
+    batch: Annotated[
+        int, typer.Option(help="Images in a batch; part of what random draws depend on.", min=1)
+    ] = 256,
+    backend: Annotated[
+        str, typer.Option(help="robdsl, or to cross-check: torchattacks, foolbox, art.")
+    ] = "robdsl",
+    source: Annotated[
+        str | None, typer.Option(help="Make the images on this net instead (black-box transfer).")
+    ] = None,
     source_weights: Annotated[Path | None, typer.Option(help="The weights of --source.")] = None,
     precision: Annotated[str, typer.Option(help="inherit, float32, tf32 or bf16.")] = "inherit",
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to keep findings and report.  [default: runs/attack-NET-DATA]")
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Where to keep findings and report.  [default: runs/attack-NET-DATA]"
+        ),
     ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Show every class as well.")] = False,
     net: NetOption = None,
@@ -77,7 +92,9 @@ def attack(
         raise typer.BadParameter("a source is a net with its weights: give both", param_hint="--source")
     options = {"eps": eps, "step_size": step_size, "precision": precision}
     try:
-        chosen = parse_attacks(attacks, **{name: value for name, value in options.items() if value is not None})
+        chosen = parse_attacks(
+            attacks, **{name: value for name, value in options.items() if value is not None}
+        )
     except (UnknownAttackError, ValueError) as error:
         raise typer.BadParameter(str(error), param_hint="--attack") from None
     if backend != "robdsl":
@@ -145,16 +162,23 @@ def _show(net: Net, report: Report, per_class: bool) -> None:
         table.add_column(name, justify="right")
     for name in report.classes if per_class else ():
         table.add_column(name, justify="right")
+    rows: list[tuple[str, Accuracy, tuple[Accuracy, ...], AttackReport | None]]
     rows = [("natural", report.natural, report.natural_per_class, None)]
     rows += [(each.name, each.robust, each.per_class, each) for each in report.attacks]
     if len(report.attacks) > 1:
         rows.append(("worst case", report.worst_case, report.worst_case_per_class, None))
     for name, accuracy, classes, cost in rows:
         low, high = accuracy.interval
-        cells = [f"{100 * accuracy.share:.2f}%", f"{accuracy.correct:,}/{accuracy.total:,}", f"{100 * low:.1f} to {100 * high:.1f}"]
+        cells = [
+            f"{100 * accuracy.share:.2f}%",
+            f"{accuracy.correct:,}/{accuracy.total:,}",
+            f"{100 * low:.1f} to {100 * high:.1f}",
+        ]
         cells += [f"{cost.forward:,}", f"{cost.backward:,}", f"{cost.seconds:.1f}"] if cost else ["", "", ""]
         cells += [f"{100 * each.share:.1f}" for each in classes] if per_class else []
         table.add_row(name, *cells)
     out.print(table)
     row = report.paper_row(net.cost.params)
-    out.print("paper's row: " + ", ".join(f"{key} {value}" for key, value in row.items() if value is not None))
+    out.print(
+        "paper's row: " + ", ".join(f"{key} {value}" for key, value in row.items() if value is not None)
+    )

@@ -33,5 +33,3 @@ def check(
             out.print(f"{plural(len(files), 'file')}: all is well")
     if any(each.severity == "error" for each in diagnostics):
         raise typer.Exit(1)
-
-

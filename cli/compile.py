@@ -19,12 +19,17 @@ SUFFIXES = {"py": ".py", "pt2": ".pt2", "onnx": ".onnx", "rob": ".rob", "json": 
 def compile(
     file: Annotated[str, typer.Argument(help="A file, or the name of a shipped net.", show_default=False)],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to write; `-` for the terminal.  [default: NET.SUFFIX]")
+        Path | None,
+        typer.Option("-o", "--output", help="Where to write; `-` for the terminal.  [default: NET.SUFFIX]"),
     ] = None,
     emit: Annotated[str, typer.Option(metavar="py|pt2|onnx|rob|json", help="What to write.")] = "py",
     net: Annotated[str | None, typer.Option(help="Which net, where the file defines several.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter's value.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights for pt2 and onnx.  [default: fresh ones]")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter's value.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights for pt2 and onnx.  [default: fresh ones]")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The seed of fresh weights.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -65,4 +70,3 @@ def compile(
     for line in rest:
         out.print(f"  {line}")
     out.print(f"wrote {target} ({target.stat().st_size / 1024:,.0f} KiB) in {seconds:.1f} s", markup=False)
-

@@ -25,6 +25,7 @@ for console in (out, err):
 
 
 def plural(count: int, what: str) -> str:
+    """``1 file``, ``2 files``."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
@@ -51,6 +52,7 @@ def show_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
 
 
 def count_line(found: tuple[Diagnostic, ...]) -> str:
+    """``2 errors and 1 warning``"""
     errors = sum(each.severity == "error" for each in found)
     warnings = len(found) - errors
     said = [plural(errors, "error")] if errors else []
@@ -58,11 +60,13 @@ def count_line(found: tuple[Diagnostic, ...]) -> str:
 
 
 def show_json(value: object) -> None:
+    """Plain data as JSON on stdout."""
     json.dump(value, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 
 def diagnostics_json(diagnostics: Iterable[Diagnostic]) -> list[dict[str, object]]:
+    """Diagnostics as plain data."""
     return [to_json(each) for each in diagnostics]
 
 
@@ -101,7 +105,9 @@ def _setting(given: str) -> tuple[str, object]:
         except ValueError:
             continue
     if not text.isidentifier():
-        raise typer.BadParameter(f"`{text}` is neither a number, `true`, `false` nor a word", param_hint="--set")
+        raise typer.BadParameter(
+            f"`{text}` is neither a number, `true`, `false` nor a word", param_hint="--set"
+        )
     return name, text
 
 

@@ -20,8 +20,13 @@ from .console import err, plural, show_diagnostics
 
 
 def fmt(
-    files: Annotated[list[str], typer.Argument(help="Files to rewrite in place; `-` for stdin to stdout.", show_default=False)],
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if a file is not canonical.")] = False,
+    files: Annotated[
+        list[str],
+        typer.Argument(help="Files to rewrite in place; `-` for stdin to stdout.", show_default=False),
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 1 if a file is not canonical.")
+    ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Write nothing; show what would change.")] = False,
     edges: Annotated[bool, typer.Option("--edges", help="Spell choices out, edge by edge.")] = False,
     alpha: Annotated[bool, typer.Option("--alpha", help="Write choices as bits.")] = False,
@@ -31,7 +36,9 @@ def fmt(
     Example: robdsl fmt --diff archs/robnet_free.rob
     """
     if edges and alpha:
-        raise typer.BadParameter("choices are written as bits or spelled out, not both", param_hint="--edges/--alpha")
+        raise typer.BadParameter(
+            "choices are written as bits or spelled out, not both", param_hint="--edges/--alpha"
+        )
     form: Literal["edges", "alpha"] | None = "edges" if edges else "alpha" if alpha else None
     changed = wrong = 0
     for name in files:
@@ -45,7 +52,9 @@ def fmt(
         same = text == source.text
         changed += not same
         if diff and not same:
-            lines = difflib.unified_diff(source.text.splitlines(True), text.splitlines(True), source.name, source.name)
+            lines = difflib.unified_diff(
+                source.text.splitlines(True), text.splitlines(True), source.name, source.name
+            )
             typer.echo("".join(lines), nl=False)
         if path is None and not (check or diff):
             typer.echo(text, nl=False)

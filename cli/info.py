@@ -26,9 +26,15 @@ from .console import find, out, plural, settings, show_diagnostics, show_json
 
 
 def info(
-    file: Annotated[str, typer.Argument(help="A file, or the name of a shipped net or space.", show_default=False)],
-    net: Annotated[str | None, typer.Option(help="Which net or space, where the file defines several.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter's value.")] = None,
+    file: Annotated[
+        str, typer.Argument(help="A file, or the name of a shipped net or space.", show_default=False)
+    ],
+    net: Annotated[
+        str | None, typer.Option(help="Which net or space, where the file defines several.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter's value.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show sizes, shapes, density and budgets of a net, or what a space has to choose.
@@ -109,7 +115,8 @@ def describe_space(space: Space) -> dict[str, Any]:
                 "name": pick.name,
                 "cell": pick.cell,
                 "edges": [
-                    {"source": e.source, "target": e.target, "kind": e.kind, "alternatives": list(e.names)} for e in pick.opens
+                    {"source": e.source, "target": e.target, "kind": e.kind, "alternatives": list(e.names)}
+                    for e in pick.opens
                 ],
             }
             for pick in space.picks

@@ -56,7 +56,11 @@ def show_training(line: Line, event: Event) -> None:
 
     match event:
         case Started():
-            where = f"goes on from {event.resumed}" if event.resumed else f"{event.epochs} epochs of {event.batches} batches"
+            where = (
+                f"goes on from {event.resumed}"
+                if event.resumed
+                else f"{event.epochs} epochs of {event.batches} batches"
+            )
             line.lasting(f"{event.folder}: {where}")
         case CheckpointRefused():
             line.lasting(f"warning: {event.path} is not used: {event.reason}")
@@ -71,7 +75,11 @@ def show_training(line: Line, event: Event) -> None:
 
 def _epoch_line(record: dict) -> str:  # type: ignore[type-arg]
     said = [f"epoch {int(record['epoch']) + 1}", f"loss {float(record['loss']):.3f}"]
-    for key, text in (("val_natural", "natural"), ("val_robust", "robust"), ("train_robust", "robust in training")):
+    for key, text in (
+        ("val_natural", "natural"),
+        ("val_robust", "robust"),
+        ("train_robust", "robust in training"),
+    ):
         value = record.get(key)
         if isinstance(value, dict):
             value = value.get("accuracy")

@@ -26,7 +26,9 @@ File = Annotated[str, typer.Argument(help="A file, or the name of a shipped net.
 NetOption = Annotated[str | None, typer.Option("--net", help="Which net, where the file defines several.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A parameter's value; `classes` follows the data by itself."),
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A parameter's value; `classes` follows the data by itself."
+    ),
 ]
 DataOption = Annotated[
     str, typer.Option("--data", help="digits, cifar10, cifar100, svhn, tiny_imagenet or imagenet.")
@@ -51,7 +53,11 @@ def net_for(file: str, net: str | None, set_: list[str] | None, data: Data) -> N
         found = load(path, net_name(file, path, net), **given, classes=classes)
     show_diagnostics(found.warnings)
     if found.image != tuple(facts.shape):
-        raise typer.Exit(fail(f"{found.name} takes images of {show(found.image)}, and those of {facts.name} are {show(facts.shape)}"))
+        raise typer.Exit(
+            fail(
+                f"{found.name} takes images of {show(found.image)}, and those of {facts.name} are {show(facts.shape)}"
+            )
+        )
     if len(found.layout.stages[-1].shape) != 1 or found.classes != classes:
         gives = show(found.layout.stages[-1].shape)
         raise typer.Exit(fail(f"{found.name} gives {gives}, and {facts.name} has {classes} classes"))
@@ -71,7 +77,7 @@ def device_of(asked: str | None) -> torch.device:
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise typer.Exit(fail(f"--device {asked}: PyTorch sees no GPU here"))
-        if device.index is None:
+        if ":" not in asked:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         if device.index >= torch.cuda.device_count():
             raise typer.Exit(fail(f"--device {asked}: there are {torch.cuda.device_count()} GPUs"))

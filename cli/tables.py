@@ -9,7 +9,17 @@ import typer
 
 from .console import out, show_json
 from .progress import Line, show_evaluation, show_training
-from .running import DataOption, DeviceOption, JsonOption, RootOption, SeedOption, command_line, device_of, is_first, reported
+from .running import (
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    RootOption,
+    SeedOption,
+    command_line,
+    device_of,
+    is_first,
+    reported,
+)
 
 if TYPE_CHECKING:
     from robdsl.reproduction import RowEvent
@@ -20,7 +30,9 @@ def tables(
     only: Annotated[str | None, typer.Option(help="Only these nets, such as resnet18,robnet_free.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the training attack.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to work.  [default: runs/tables-DATA]")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to work.  [default: runs/tables-DATA]")
+    ] = None,
     data_root: RootOption = None,
     device: DeviceOption = None,
     seed: SeedOption = 0,
@@ -43,7 +55,10 @@ def tables(
             wanted = [each.strip() for each in only.split(",")]
             unknown = [each for each in wanted if each not in {row.net for row in rows}]
             if unknown:
-                raise typer.BadParameter(f"no row is called {unknown[0]}: there are {', '.join(r.net for r in rows)}", param_hint="--only")
+                raise typer.BadParameter(
+                    f"no row is called {unknown[0]}: there are {', '.join(r.net for r in rows)}",
+                    param_hint="--only",
+                )
             rows = tuple(row for row in rows if row.net in wanted)
         changes = {key: value for key, value in (("epochs", epochs), ("steps", steps)) if value is not None}
         with Line() as line:

@@ -39,20 +39,28 @@ def train(
     eps: Annotated[str | None, typer.Option(help="The attack's budget, such as 8/255.")] = None,
     step_size: Annotated[str | None, typer.Option(help="The attack's step, such as 2/255.")] = None,
     steps: Annotated[int | None, typer.Option(help="The attack's steps.")] = None,
-    cutout: Annotated[int | None, typer.Option(help="Side of a square of zeros in each training image.")] = None,
+    cutout: Annotated[
+        int | None, typer.Option(help="Side of a square of zeros in each training image.")
+    ] = None,
     average: Annotated[float | None, typer.Option(help="Decay of a moving average of the weights.")] = None,
     clip: Annotated[float | None, typer.Option(help="The largest norm of the gradient.")] = None,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute under autocast to bfloat16.")] = False,
-    channels_last: Annotated[bool, typer.Option("--channels-last", help="Keep channels last in memory.")] = False,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Keep channels last in memory.")
+    ] = False,
     checkpoint_batches: Annotated[
         int | None, typer.Option(help="Batches between checkpoints inside an epoch; 0 for one an epoch.")
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights to start from.  [default: fresh ones]")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights to start from.  [default: fresh ones]")
+    ] = None,
     net: NetOption = None,
     set_: SetOption = None,
     data_root: RootOption = None,
     workers: Annotated[int, typer.Option(help="Reading processes for data that stay on disk.")] = 4,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard scalars beside the history.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write TensorBoard scalars beside the history.")
+    ] = False,
     device: DeviceOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -112,14 +120,21 @@ def train(
             )
         if is_first():
             robdsl.files.write_atomic(folder / "net.rob", text.encode())
-            _show(result.best, folder, dict(result.history[-1]), result.best_epoch, train_data.facts.name, as_json)
+            _show(
+                result.best,
+                folder,
+                dict(result.history[-1]),
+                result.best_epoch,
+                train_data.facts.name,
+                as_json,
+            )
 
 
-def _show(best: Path, folder: Path, last: dict[str, object], best_epoch: int, data: str, as_json: bool) -> None:
+def _show(
+    best: Path, folder: Path, last: dict[str, object], best_epoch: int, data: str, as_json: bool
+) -> None:
     if as_json:
         show_json({"folder": str(folder), "best": str(best), "best_epoch": best_epoch, "last_epoch": last})
         return
     out.print(f"best weights (epoch {best_epoch + 1}): {best}", markup=False)
     out.print(f"attack them: robdsl attack {folder / 'net.rob'} --weights {best} --data {data}", markup=False)
-
-

@@ -67,7 +67,9 @@ class Tables:
         parts += [f"Trained with {said}." if said else "Trained with the data set's recipe.", ""]
         columns = ["natural", *ATTACKS]
         parts += self._table("Table 1: white-box", 1, columns, "white_box")
-        parts += self._table("Table 2: black-box, from an independently trained copy", 2, list(TRANSFER), "black_box")
+        parts += self._table(
+            "Table 2: black-box, from an independently trained copy", 2, list(TRANSFER), "black_box"
+        )
         parts += self._table("Table 4: feature denoising", 4, ["natural", "pgd100"], "white_box")
         return "\n".join(parts)
 
@@ -104,10 +106,13 @@ def make_tables(
     Args:
         rows: the nets; see `rows_for`.
         data: a data set's name.
+        folder: for runs, findings and the tables.
         root: where data lie.
+        device: what to run on.
         seed: of the rows; their independent copies are trained with the next one.
         changes: what every recipe has different.
         events: called with all events of trainings and evaluations.
+        command: the command line, for the manifests.
     """
     maker = _Maker(data, folder, root, torch.device(device), seed, dict(changes or {}), events, command)
     made = tuple(maker.row(row) for row in rows)
@@ -166,7 +171,13 @@ class _Maker:
         return model.to(self.device).eval()
 
     def _attacked(
-        self, row: Row, net: Net, model: nn.Module, source: nn.Module | None, attacks: Sequence[str], what: str
+        self,
+        row: Row,
+        net: Net,
+        model: nn.Module,
+        source: nn.Module | None,
+        attacks: Sequence[str],
+        what: str,
     ) -> Report:
         return evaluate(
             model,
