@@ -6,45 +6,25 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from robdsl.attacks import parse_attack
+from robdsl.attacks import Finding, check_results, parse_attack, preflight
 from robdsl.data import Data, Ranks, evaluation_batches, generator, open_loader, own_batches
 from robdsl.evaluation.accuracy import Accuracy
 from robdsl.evaluation.examine import Attacker, right, right_under
-from robdsl.evaluation.journal import Finding, Journal
+from robdsl.evaluation.journal import Entry, Journal
 from robdsl.evaluation.manifest import Json, make_manifest, text_hash, weights_hash
 from robdsl.evaluation.placement import model_device, model_dtype
+from robdsl.evaluation.progress import EvaluationProgress, Tally
 from robdsl.evaluation.report import AttackReport, Report
 
 NATURAL = "natural"
-
-
-@dataclass(frozen=True)
-class EvaluationProgress:
-    """Where an evaluation stands on this process.
-
-    Attributes:
-        batch: the batch that was just examined, from 0.
-        attack: under which attack; "natural" for none.
-        done: examinations (a batch under an attack) behind us, those of earlier runs included.
-        total: examinations in all, on this process.
-        accuracy: so far under this attack, on this process.
-        images_per_second: under this attack.
-        seconds_left: an estimate; None until every attack has been timed.
-    """
-
-    batch: int
-    attack: str
-    done: int
-    total: int
-    accuracy: Accuracy
-    images_per_second: float
-    seconds_left: float | None
+CHECKED_IMAGES = 64
+"""How many images a model is checked with before it is believed."""
 
 
 def evaluate(
@@ -86,7 +66,7 @@ def evaluate(
     Raises:
         UnknownAttackError: an attack's name is not known.
         ValueError: two attacks have one name.
-        DiskFullError: a finding could not be kept.
+        DiskFullError: an entry could not be kept.
         DataError: data have vanished or are broken.
     """
     chosen = [parse_attack(attack) if isinstance(attack, str) else attack for attack in attacks]
@@ -114,7 +94,7 @@ def evaluate(
     journal = Journal(None if folder is None else Path(folder), fingerprint, ranks.rank)
     ranks.wait()  # nobody writes before everybody has read
     work = _Work(model, source, data, chosen, batch, seed, workers, journal, events)
-    findings = work.run(ranks)
+    entries = work.run(ranks)
     manifest = make_manifest(
         "evaluation",
         seed=seed,
@@ -126,7 +106,7 @@ def evaluate(
         ranks=ranks,
         weights=weights,
     )
-    correct, costs = _merge(findings, names, data, batch, ranks, model_device(model))
+    correct, costs = _merge(entries, names, data, batch, ranks, model_device(model))
     per_class = _PerClass(data)
     clean = correct[0]
     reports = tuple(
@@ -151,6 +131,7 @@ def evaluate(
         attacks=reports,
         worst_case=_count(worst),
         worst_case_per_class=per_class(worst),
+        findings=_check(model, source, data, workers, ranks) + _compare(chosen, correct, source),
         manifest=manifest,
     )
 
@@ -167,38 +148,36 @@ class _Work:
     journal: Journal
     events: Callable[[EvaluationProgress], None] | None
 
-    def run(self, ranks: Ranks) -> list[Finding]:
+    def run(self, ranks: Ranks) -> list[Entry]:
         """Examine this process's batches, but for what is in the journal."""
         batches = evaluation_batches(len(self.data), self.batch)
         own = own_batches(len(batches), ranks.rank, ranks.world)
         names = [NATURAL, *(attack.name for attack in self.attacks)]
         known = {
-            (number, name): finding
+            (number, name): entry
             for number in own
             for name in names
-            if (finding := self.journal.get(number, name, len(batches[number]))) is not None
+            if (entry := self.journal.get(number, name, len(batches[number]))) is not None
         }
         open_batches = [number for number in own if any((number, name) not in known for name in names)]
         loader = open_loader(
             self.data, model_device(self.model), dtype=model_dtype(self.model), workers=self.workers
         )
-        tally = _Tally(names, len(own), list(known.values()))
+        tally = Tally(names, len(own), list(known.values()))
         loaded = loader.batches([batches[number] for number in open_batches])
         for number, (images, labels) in zip(open_batches, loaded, strict=True):
             for place, name in enumerate(names):
                 if (number, name) in known:
                     continue
-                finding = self._examine(
-                    number, None if place == 0 else self.attacks[place - 1], images, labels
-                )
-                known[number, name] = finding
-                self.journal.add(finding)
-                progress = tally.add(finding)
+                entry = self._examine(number, None if place == 0 else self.attacks[place - 1], images, labels)
+                known[number, name] = entry
+                self.journal.add(entry)
+                progress = tally.add(entry)
                 if self.events is not None:
                     self.events(progress)
         return list(known.values())
 
-    def _examine(self, number: int, attack: Attacker | None, images: Tensor, labels: Tensor) -> Finding:
+    def _examine(self, number: int, attack: Attacker | None, images: Tensor, labels: Tensor) -> Entry:
         started = time.perf_counter()
         forward, backward = 1, 0
         if attack is None:
@@ -209,68 +188,47 @@ class _Work:
             forward, backward = result.forward_passes, result.backward_passes
         mask = correct.cpu()
         name = NATURAL if attack is None else attack.name
-        return Finding.of(number, name, mask, forward, backward, time.perf_counter() - started)
-
-
-class _Tally:
-    """Running sums for the progress of one process."""
-
-    def __init__(self, names: list[str], batches: int, known: list[Finding]) -> None:
-        self._batches = batches
-        self._sums = {name: _Sums() for name in names}
-        for finding in known:
-            self._sums[finding.attack].add(finding)
-
-    def add(self, finding: Finding) -> EvaluationProgress:
-        """Count a finding and say where things stand."""
-        same = self._sums[finding.attack]
-        same.add(finding)
-        return EvaluationProgress(
-            batch=finding.batch,
-            attack=finding.attack,
-            done=sum(sums.batches for sums in self._sums.values()),
-            total=self._batches * len(self._sums),
-            accuracy=Accuracy(same.correct, same.count),
-            images_per_second=finding.count / max(finding.seconds, 1e-9),
-            seconds_left=self._seconds_left(),
-        )
-
-    def _seconds_left(self) -> float | None:
-        left = 0.0
-        for sums in self._sums.values():
-            if not sums.batches:
-                return None
-            left += (self._batches - sums.batches) * sums.seconds / sums.batches
-        return left
-
-
-@dataclass
-class _Sums:
-    batches: int = 0
-    count: int = 0
-    correct: int = 0
-    seconds: float = 0.0
-
-    def add(self, finding: Finding) -> None:
-        self.batches += 1
-        self.count += finding.count
-        self.correct += int(finding.mask().sum())
-        self.seconds += finding.seconds
+        return Entry.of(number, name, mask, forward, backward, time.perf_counter() - started)
 
 
 def _merge(
-    findings: list[Finding], names: list[str], data: Data, batch: int, ranks: Ranks, device: torch.device
+    entries: list[Entry], names: list[str], data: Data, batch: int, ranks: Ranks, device: torch.device
 ) -> tuple[Tensor, list[list[float]]]:
     """Over all processes: which examples are right under what, (names, N) bool, and the passes, seconds."""
     correct = torch.zeros(len(names), len(data), dtype=torch.int64)
     costs = torch.zeros(len(names), 3, dtype=torch.float64)
-    for finding in findings:
-        row = names.index(finding.attack)
-        start = finding.batch * batch
-        correct[row, start : start + finding.count] = finding.mask().long()
-        costs[row] += torch.tensor([finding.forward, finding.backward, finding.seconds], dtype=torch.float64)
+    for entry in entries:
+        row = names.index(entry.attack)
+        start = entry.batch * batch
+        correct[row, start : start + entry.count] = entry.mask().long()
+        costs[row] += torch.tensor([entry.forward, entry.backward, entry.seconds], dtype=torch.float64)
     everyone = ranks.sum(correct.to(device)).cpu()
     return everyone.bool(), ranks.sum(costs.to(device)).cpu().tolist()
+
+
+def _check(
+    model: nn.Module, source: nn.Module | None, data: Data, workers: int, ranks: Ranks
+) -> tuple[Finding, ...]:
+    """What the checks find about the models, as the first process sees it."""
+    device = model_device(model)
+    found: list[dict[str, str]] = []
+    if ranks.is_first:
+        sample = data.take(CHECKED_IMAGES)
+        loader = open_loader(sample, device, dtype=model_dtype(model), workers=min(workers, 1))
+        for images, labels in loader.batches(evaluation_batches(len(sample), CHECKED_IMAGES)):
+            found += [asdict(finding) for finding in preflight(model, images, labels)]
+            if source is not None:
+                for finding in preflight(source, images, labels):
+                    found.append(asdict(replace(finding, detail=f"the source: {finding.detail}")))
+    return tuple(Finding(**finding) for finding in ranks.broadcast_json(found, device))
+
+
+def _compare(attacks: Sequence[Attacker], correct: Tensor, source: nn.Module | None) -> tuple[Finding, ...]:
+    """What the outcomes of the attacks, beside each other, say about the model; ``correct`` as from `_merge`."""
+    clean = correct[0]
+    fooled = {attack.name: ~mask[clean] for attack, mask in zip(attacks, correct[1:], strict=True)}
+    black_box = [attack.name for attack in attacks if source is not None or attack.gradient_free]
+    return check_results(fooled, black_box=black_box)
 
 
 class _PerClass:

@@ -24,6 +24,11 @@ class Attacker(Protocol):
         """The arithmetic it asks for; "inherit" where it has no wish."""
         ...
 
+    @property
+    def gradient_free(self) -> bool:
+        """Whether it only asks for logits."""
+        ...
+
     def describe(self) -> Mapping[str, str | int | float | bool | None]:
         """All settings, as plain values."""
         ...

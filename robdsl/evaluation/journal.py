@@ -12,6 +12,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,10 +20,11 @@ from torch import Tensor
 from robdsl.files import append_line
 
 _LONGEST_LINE = 1 << 20
+_HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True)
-class Finding:
+class Entry:
     """One batch under one attack.
 
     Attributes:
@@ -44,32 +46,30 @@ class Finding:
     seconds: float
 
     @staticmethod
-    def of(batch: int, attack: str, correct: Tensor, forward: int, backward: int, seconds: float) -> Finding:
-        """A finding from which examples, (n,) bool, are right."""
+    def of(batch: int, attack: str, correct: Tensor, forward: int, backward: int, seconds: float) -> Entry:
+        """An entry from which examples, (n,) bool, are right."""
         bits = "".join("1" if right else "0" for right in correct.tolist())
         digits = f"{int(bits, 2):0{-(-len(bits) // 4)}x}" if bits else ""
-        return Finding(batch, attack, len(bits), digits, forward, backward, round(seconds, 3))
+        return Entry(batch, attack, len(bits), digits, forward, backward, round(seconds, 3))
 
     def mask(self) -> Tensor:
         """Which examples are right, (count,) bool."""
         bits = f"{int(self.correct, 16):0{self.count}b}" if self.count else ""
-        if len(bits) != self.count:
-            raise ValueError("more bits than examples")
         return torch.tensor([bit == "1" for bit in bits], dtype=torch.bool)
 
 
 class Journal:
-    """The findings of one evaluation, kept in a folder or, without one, in memory only."""
+    """The entries of one evaluation, kept in a folder or, without one, in memory only."""
 
     def __init__(self, folder: Path | None, fingerprint: str, rank: int = 0) -> None:
         """Read what all processes of earlier runs have found.
 
         Args:
             folder: made if it is not there.
-            fingerprint: of everything that the findings depend on, in hex.
+            fingerprint: of everything that the entries depend on, in hex.
             rank: of this process, which writes a file of its own.
         """
-        self._found: dict[tuple[int, str], Finding] = {}
+        self._found: dict[tuple[int, str], Entry] = {}
         self._file: Path | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -81,41 +81,54 @@ class Journal:
     def _read(self, file: Path) -> None:
         with file.open("rb") as lines:
             while line := lines.readline(_LONGEST_LINE):
-                finding = _decode(line)
-                if finding is not None:
-                    self._found[finding.batch, finding.attack] = finding
+                entry = _decode(line)
+                if entry is not None:
+                    self._found[entry.batch, entry.attack] = entry
 
-    def get(self, batch: int, attack: str, count: int) -> Finding | None:
+    def get(self, batch: int, attack: str, count: int) -> Entry | None:
         """What is known of a batch of ``count`` examples under an attack."""
-        finding = self._found.get((batch, attack))
-        return finding if finding is not None and finding.count == count else None
+        entry = self._found.get((batch, attack))
+        return entry if entry is not None and entry.count == count else None
 
-    def add(self, finding: Finding) -> None:
-        """Keep a finding; once this returns it outlives the process.
+    def add(self, entry: Entry) -> None:
+        """Keep an entry; once this returns it outlives the process.
 
         Raises:
-            DiskFullError: there is no room; earlier findings are kept.
+            DiskFullError: there is no room; earlier entries are kept.
         """
-        self._found[finding.batch, finding.attack] = finding
+        self._found[entry.batch, entry.attack] = entry
         if self._file is not None:
-            append_line(self._file, _encode(finding))
+            append_line(self._file, _encode(entry))
 
 
-def _encode(finding: Finding) -> str:
-    body = json.dumps(asdict(finding))
+def _encode(entry: Entry) -> str:
+    body = json.dumps(asdict(entry))
     return f"{body}\t{_checksum(body)}"
 
 
-def _decode(line: bytes) -> Finding | None:
+def _decode(line: bytes) -> Entry | None:
     try:
         body, checksum = line.decode().rstrip("\n").split("\t")
         if checksum != _checksum(body):
             return None
-        finding = Finding(**json.loads(body))
-        finding.mask()
-    except (ValueError, TypeError):
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
         return None
-    return finding
+    return Entry(**fields) if _are_sound(fields) else None
+
+
+def _are_sound(fields: Any) -> bool:
+    """Whether these are the fields of an entry, each of its kind, with as many bits as examples."""
+    kinds: dict[str, type] = dict.fromkeys(("batch", "count", "forward", "backward"), int)
+    kinds |= {"attack": str, "correct": str, "seconds": float}
+    if not isinstance(fields, dict) or fields.keys() != kinds.keys():
+        return False
+    if any(type(fields[name]) is not kind for name, kind in kinds.items()):
+        return False
+    count, digits = fields["count"], fields["correct"]
+    if min(fields["batch"], count) < 0 or len(digits) != -(-count // 4) or not set(digits) <= _HEX:
+        return False
+    return bool(count == 0 or int(digits, 16) < 1 << count)
 
 
 def _checksum(body: str) -> str:

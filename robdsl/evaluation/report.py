@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from robdsl.attacks import Finding
 from robdsl.evaluation.accuracy import Accuracy
 from robdsl.evaluation.manifest import Json, Manifest
 
@@ -60,6 +61,7 @@ class Report:
         attacks: in the order they were asked for.
         worst_case: examples right clean and under every attack.
         worst_case_per_class: the same for each class.
+        findings: what the checks found that makes the figures doubtful; see `robdsl.attacks.CHECKS`.
         manifest: what the figures came from.
     """
 
@@ -71,6 +73,7 @@ class Report:
     attacks: tuple[AttackReport, ...]
     worst_case: Accuracy
     worst_case_per_class: tuple[Accuracy, ...]
+    findings: tuple[Finding, ...]
     manifest: Manifest
 
     def attack(self, name: str) -> AttackReport:
@@ -95,6 +98,7 @@ class Report:
             "attacks": [report.to_json() for report in self.attacks],
             "worst_case": self.worst_case.to_json(),
             "worst_case_per_class": [part.to_json() for part in self.worst_case_per_class],
+            "findings": [asdict(finding) for finding in self.findings],
             "manifest": self.manifest.to_json(),
         }
 

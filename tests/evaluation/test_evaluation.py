@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import json
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from robdsl.evaluation import (
     weights_hash,
     wilson_interval,
 )
-from robdsl.evaluation.journal import Finding, Journal
+from robdsl.evaluation.journal import Entry, Journal
 from robdsl.files import DiskFullError
 from tests.training.processes import run_together, start
 
@@ -286,6 +288,38 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path: Path, monkeypatch: pyt
     assert comparable(resumed) == comparable(evaluate(model, data, ["fgsm"], batch=10))
 
 
+def test_the_checks_are_part_of_the_report() -> None:
+    model, data = make_model(), digits()
+    assert [finding.code for finding in evaluate(model.eval(), data, ["fgsm"]).findings] == []
+    training = evaluate(model.train(), data, ["fgsm"])
+    assert [finding.code for finding in training.findings] == ["A103"]
+    spoiled = nn.Sequential(model.eval(), nn.Softmax(dim=1)).eval()
+    report = evaluate(spoiled, data, ["fgsm"])
+    assert [finding.code for finding in report.findings] == ["A101"]
+    assert json.loads(json.dumps(report.to_json()))["findings"][0]["level"] == "error"
+    transfer = evaluate(model, data, ["fgsm"], source=spoiled)
+    assert [(finding.code, finding.detail[:10]) for finding in transfer.findings] == [("A101", "the source")]
+
+
+class Masked(nn.Module):
+    """Logits so steep that the cross-entropy and its gradient round to zero."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model(images) * 1e6
+        return logits
+
+
+def test_masked_gradients_show_in_the_findings() -> None:
+    attacks = [FGSM(eps="32/255"), parse_attack("square200", eps="32/255")]
+    report = evaluate(Masked(make_model()).eval(), digits(), attacks)
+    assert [finding.code for finding in report.findings] == ["A107", "A111"]
+    assert report.attack("square").robust.correct < report.attack("fgsm").robust.correct
+
+
 def test_two_attacks_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="a name of its own"):
         evaluate(make_model(), digits(5), [FGSM(), FGSM(eps="1/255")])
@@ -350,19 +384,48 @@ def test_counts_that_are_none_are_refused() -> None:
 
 
 @given(mask=st.lists(st.booleans(), max_size=40))
-def test_findings_keep_their_masks(mask: list[bool]) -> None:
-    finding = Finding.of(0, "fgsm", torch.tensor(mask, dtype=torch.bool), 1, 1, 0.5)
-    assert finding.mask().tolist() == mask and finding.count == len(mask)
+def test_entries_keep_their_masks(mask: list[bool]) -> None:
+    entry = Entry.of(0, "fgsm", torch.tensor(mask, dtype=torch.bool), 1, 1, 0.5)
+    assert entry.mask().tolist() == mask and entry.count == len(mask)
 
 
-@given(text=st.text(max_size=80))
-def test_foreign_lines_never_raise(text: str) -> None:
-    import tempfile
-
+def read_line(line: bytes) -> Entry | None:
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"evaluation-{'0' * 16}-0.jsonl"
-        file.write_text(text, encoding="utf-8")
-        assert Journal(Path(folder), "0" * 64).get(0, "fgsm", 1) is None
+        (Path(folder) / f"evaluation-{'0' * 16}-0.jsonl").write_bytes(line)
+        return Journal(Path(folder), "0" * 64).get(0, "fgsm", 1)
+
+
+@given(line=st.binary(max_size=80))
+def test_foreign_lines_never_raise(line: bytes) -> None:
+    assert read_line(line) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"count": 10**12},
+        {"count": -1},
+        {"count": True, "correct": "2"},
+        {"correct": "2"},
+        {"correct": "g"},
+        {"correct": 1},
+        {"batch": "0"},
+        {"seconds": "1"},
+        {"forward": 1.5},
+        {"more": 1},
+    ],
+)
+def test_lines_that_make_no_sense_are_passed_over(change: dict[str, Any]) -> None:
+    """With a checksum that fits, as a stranger could make it."""
+
+    def line(changes: dict[str, Any]) -> bytes:
+        entry = Entry.of(0, "fgsm", torch.tensor([True]), 1, 1, 0.5)
+        body = json.dumps({**dataclasses.asdict(entry), **changes})
+        return f"{body}\t{hashlib.blake2b(body.encode(), digest_size=8).hexdigest()}\n".encode()
+
+    assert read_line(line({})) is not None
+    assert read_line(line(change)) is None
+    assert read_line(line({})[:-1]) is not None and read_line(line({})[:-2]) is None
 
 
 def test_the_manifest_of_a_net_without_text() -> None:
