@@ -59,7 +59,13 @@ class Surprise:
 
     @property
     def begins(self) -> bool:
+        """Whether the word begins its statement."""
         return self.first is self.word
+
+    @property
+    def opens(self) -> bool:
+        """Whether a brace follows."""
+        return self.after is not None and self.after.type == "LBRACE"
 
 
 def describe(source: Source, words: list[Word], index: int, start: int, accepted: Set[str]) -> Diagnostic:
@@ -102,7 +108,9 @@ def _is_name_wanted(surprise: Surprise) -> bool:
         return False
     if surprise.begins:  # `net -> y : relu`
         return surprise.after is not None and surprise.after.type in ("ARROW", "COMMA", "EQUAL")
-    return not surprise.accepted & {"NONE", "NUMBER"}
+    if surprise.accepted & {"NONE", "NUMBER"}:  # `conv(any)`, but not `if then`
+        return surprise.word.type in _STARTS | {"ANY", "ONE"} and not surprise.opens
+    return True
 
 
 def _one_of(accepted: Set[str]) -> str:

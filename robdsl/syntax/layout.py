@@ -106,7 +106,7 @@ class Layout:
                     codes.STATEMENT_SIZE,
                     self.words[self._statement].span,
                     f"{MAX_STATEMENT:,} words",
-                    "split it",
+                    "name parts of it with `op` or `let`",
                 )
                 break
             if len(self.words) > MAX_WORDS:
