@@ -21,6 +21,8 @@ from robdsl.diagnostics.source import Span
 from robdsl.graph.flatten import FlatStage, Step, flatten
 from robdsl.graph.net import Net
 from robdsl.graph.operations import CellOperation, Operation
+from robdsl.graph.shapes import show
+from robdsl.graph.values import show_value
 
 #: The key in a compiled module's ``meta`` under which it keeps the `Net` that it was compiled from.
 ROB_NET = "rob_net"
@@ -96,13 +98,30 @@ def _stage(operation: Operation, flat: FlatStage, maker: ModuleMaker) -> nn.Modu
             node = _joined(graph, step, operands, name)
         values.append(_marked(node, step.span))
     graph.output(values[flat.output])
-    idle = {module_path(step.key): _module(step, maker) for step in flat.idle if _has_module(step)}
-    title = operation.cell.name if isinstance(operation, CellOperation) else operation.name
-    return LoweredModule(modules, graph, title or "stage", idle)
+    idle = {module_path(step.key): _module(step, maker) for step in flat.idle if _learns(step)}
+    name, about = _title(operation, flat)
+    return LoweredModule(modules, graph, name, about, idle)
+
+
+def _title(operation: Operation, flat: FlatStage) -> tuple[str, str]:
+    """What a stage is called, and a line that tells it from others: ``cell(width=8): 4 x 8 x 8 -> 8 x 8 x 8``."""
+    match operation:
+        case CellOperation(cell=cell):
+            name, arguments = cell.name, cell.arguments
+        case _:
+            name, arguments = operation.name or "stage", operation.arguments
+    given = ", ".join(f"{key}={show_value(value)}" for key, value in arguments)
+    shapes = ", ".join(show(step.shape) for step in flat.steps[: flat.arity])
+    called = f"{name}({given})" if given else name
+    return name, f"{called}: {shapes} -> {show(operation.out_shape)}"
 
 
 def _has_module(step: Step) -> bool:
     return step.primitive is not None and step.primitive.name != "zero"
+
+
+def _learns(step: Step) -> bool:
+    return step.primitive is not None and step.primitive.stateful
 
 
 def _module(step: Step, maker: ModuleMaker) -> nn.Module:

@@ -1,9 +1,10 @@
 """The `torch.fx.GraphModule` that lowering makes.
 
-It differs from torch's in three ways. Modules whose generated code is the same share one class, hence one
-code object, so that `torch.compile` of each cell meets each distinct cell once; sharing outlives copying and
-pickling. Every line of the code names the ``.rob`` text that asks for it, and so does an exception that is
-raised there. And a pickle keeps the graph's nodes with their spans (torch's keeps code and traces it anew).
+It differs from torch's in three ways. Modules whose generated code is the same, the line that says what they are
+included, share one class, hence one code object, so that `torch.compile` of each cell meets each distinct cell
+once; sharing outlives copying and pickling. Every line of the code names the ``.rob`` text that asks for it, and
+so does an exception that is raised there. And a pickle keeps the graph's nodes with their spans (torch's keeps
+code and traces it anew).
 """
 
 from __future__ import annotations
@@ -37,21 +38,26 @@ class LoweredModule(fx.GraphModule):
         modules: by the targets of the graph's nodes, relative to this module.
         graph: what it computes.
         class_name: what `print` calls it.
+        about: a line above its code that says what it is. Modules that differ in sizes alone should differ here,
+            because `torch.compile` keeps only a few variants of one code object.
         idle: modules that no node calls, by path. They hold a place in the `state_dict`; their parameters
             ask for no gradient, so that `DistributedDataParallel` does not wait for one.
     """
 
     #: The text of each line of the generated code; set on the shared classes.
     _line_spans: Sequence[str] = ()
+    _about = ""
 
     def __init__(
         self,
         modules: Mapping[str, nn.Module],
         graph: fx.Graph,
         class_name: str,
+        about: str = "",
         idle: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__(nn.Module(), fx.Graph(), class_name)
+        self._about = about
         for path, module in modules.items():
             _install(self, path, module)
         for path, module in (idle or {}).items():
@@ -63,7 +69,9 @@ class LoweredModule(fx.GraphModule):
         generated = self._graph.python_code(root_module="self")
         lines = generated.src.splitlines()
         spans = _spans(lines, self._graph)
-        generated.src = "\n".join(map(_commented, lines, spans)) + "\n"
+        lines = list(map(_commented, lines, spans))
+        _put_above(lines, self._about)
+        generated.src = "\n".join(lines) + "\n"
         self._code = generated.src
         for name in ("_lineno_map", "_prologue_start"):  # torch.compile reads them where torch.fx makes them
             if hasattr(generated, name):
@@ -96,7 +104,8 @@ class LoweredModule(fx.GraphModule):
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self).__name__, _records(self._graph)), self._state_without_graph()
+        made_of = type(self).__name__, self._about, _records(self._graph)
+        return _restored, made_of, self._state_without_graph()
 
     def _state_without_graph(self) -> dict[str, Any]:
         state: dict[str, Any] = nn.Module.__getstate__(self)
@@ -151,6 +160,13 @@ def _commented(line: str, span: str) -> str:
     return f"{line}  # {span.rpartition('/')[2]}" if span else line
 
 
+def _put_above(lines: list[str], about: str) -> None:
+    """Writes a comment into the blank line above the function, so that the numbers of lines stay."""
+    above = next(place for place, line in enumerate(lines) if line.startswith("def ")) - 1
+    if about and above >= 0 and not lines[above].strip():
+        lines[above] = f"# {about}"
+
+
 def _line_in(traceback: TracebackType | None, function: Any) -> int:
     """The line that a function was at when an exception passed through it; 0 when it did not."""
     while traceback is not None:
@@ -198,7 +214,7 @@ def _records(graph: fx.Graph) -> list[_Record]:
     ]
 
 
-def _restored(class_name: str, records: Sequence[_Record]) -> LoweredModule:
+def _restored(class_name: str, about: str, records: Sequence[_Record]) -> LoweredModule:
     """A module with the graph that was recorded; unpickling then gives it its state."""
     graph = fx.Graph()
     made: list[fx.Node] = []
@@ -211,4 +227,4 @@ def _restored(class_name: str, records: Sequence[_Record]) -> LoweredModule:
         node = graph.create_node(record.op, record.target, args, kwargs, record.name)
         node.meta.update(record.meta)
         made.append(node)
-    return LoweredModule({}, graph, class_name)
+    return LoweredModule({}, graph, class_name, about)

@@ -65,9 +65,8 @@ def stage(program: str, image: str = "2 x 8 x 8") -> nn.Module:
 
 def lines(module: fx.GraphModule) -> list[str]:
     """The statements of generated code, without what frees values and without comments."""
-    return [
-        line.partition(";")[0].partition("  #")[0].strip() for line in module.code.strip().splitlines()[1:]
-    ]
+    body = module.code.partition("def forward(")[2].strip().splitlines()[1:]
+    return [line.partition(";")[0].partition("  #")[0].strip() for line in body]
 
 
 def test_a_chain_is_a_submodule_and_a_primitive_is_its_own() -> None:
@@ -110,6 +109,8 @@ def test_a_cell_reads_like_its_text() -> None:
         "out = c_to_out + e",
         "return out",
     ]
+    about = "# diamond(width=6): 4 x 8 x 8, 4 x 8 x 8 -> 6 x 8 x 8"
+    assert graph(model, "diamond_1").code.strip().startswith(about)
     assert "(diamond_1): diamond(" in str(model)
     assert str(model).startswith("diamonds(")
     assert "last.0.p_to_a.weight" in model.state_dict()
