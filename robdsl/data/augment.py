@@ -64,7 +64,7 @@ class Augmentation:
             draws: (n, 5) int64, their rows of the table that :meth:`draw` makes.
 
         Returns:
-            (n, C, H, W) of the type of ``images``, in channels-last memory order.
+            (n, C, H, W) of the type of ``images``.
         """
         height, width = images.shape[2:]
         top, left, flip, centre_row, centre_column = (column[:, None] for column in draws.unbind(1))
@@ -73,12 +73,11 @@ class Augmentation:
         # Where each pixel of the result comes from: un-mirror, then move by the crop's offset.
         source_row = row + top - self.crop_padding
         source_column = torch.where(flip.bool(), width - 1 - column, column) + left - self.crop_padding
-        pixels = images[
-            rows[:, None, None],
-            :,
-            source_row.clamp(0, height - 1)[:, :, None],
-            source_column.clamp(0, width - 1)[:, None, :],
-        ]
+        # Rows first, then columns: half the time of indexing both at once.
+        shape = (len(rows), *images.shape[1:])
+        pixels = images.index_select(0, rows)
+        pixels = pixels.gather(2, source_row.clamp(0, height - 1)[:, None, :, None].expand(shape))
+        pixels = pixels.gather(3, source_column.clamp(0, width - 1)[:, None, None, :].expand(shape))
         row_inside = (source_row >= 0) & (source_row < height)
         column_inside = (source_column >= 0) & (source_column < width)
         keep = row_inside[:, :, None] & column_inside[:, None, :]
@@ -87,7 +86,7 @@ class Augmentation:
             row_cut = (row >= centre_row - half) & (row < centre_row + half)
             column_cut = (column >= centre_column - half) & (column < centre_column + half)
             keep &= ~(row_cut[:, :, None] & column_cut[:, None, :])
-        return (pixels * keep[..., None].to(pixels.dtype)).permute(0, 3, 1, 2)
+        return pixels.mul_(keep[:, None].to(pixels.dtype))
 
 
 NO_AUGMENTATION = Augmentation(crop_padding=0, flip=False, cutout=0)
