@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from robdsl.graph.load import load
+from robdsl.graph.net import Net
 
 from .console import fail, find, out, settings, show_diagnostics, show_json, working
 from .info import describe_net, headline, net_name
 
-SUFFIXES = {"py": ".py", "pt2": ".pt2", "onnx": ".onnx", "rob": ".rob", "json": ".json"}
+if TYPE_CHECKING:
+    from torch import fx
+
+KINDS = {"py": ".py", "pt2": ".pt2", "onnx": ".onnx", "rob": ".rob", "json": ".json"}  # known without torch
 
 
 def compile(
@@ -37,15 +41,15 @@ def compile(
 
     Example: robdsl compile robnet_free -o robnet_free.py
     """
-    if emit not in SUFFIXES:
-        raise typer.BadParameter(f"`{emit}` is not one of {', '.join(SUFFIXES)}", param_hint="--emit")
+    if emit not in KINDS:
+        raise typer.BadParameter(f"`{emit}` is not one of {', '.join(KINDS)}", param_hint="--emit")
     if weights is not None and emit not in ("pt2", "onnx"):
         raise typer.BadParameter(f"a {emit} file holds no weights", param_hint="--weights")
     path = find(file)
     started = time.perf_counter()
     found = load(path, net_name(file, path, net), **settings(set_ or []))
     show_diagnostics(found.warnings)
-    target = output or Path(f"{found.name}{SUFFIXES[emit]}")
+    target = output or Path(f"{found.name}{KINDS[emit]}")
     if target.exists() and path.exists() and target.samefile(path):
         raise typer.Exit(fail(f"{target} is the file that is being compiled; name another with -o"))
     if str(target) == "-" and emit in ("pt2", "onnx"):
@@ -58,7 +62,8 @@ def compile(
             if str(target) == "-":
                 typer.echo(emit_text(found, emit), nl=False)
                 return
-            write(found, emit, target, weights=weights, seed=seed)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write(found, emit, target, model=None if weights is None else _model(found, weights), seed=seed)
         except EmitError as error:
             raise typer.Exit(fail(str(error))) from None
     seconds = time.perf_counter() - started
@@ -70,3 +75,15 @@ def compile(
     for line in rest:
         out.print(f"  {line}")
     out.print(f"wrote {target} ({target.stat().st_size / 1024:,.0f} KiB) in {seconds:.1f} s", markup=False)
+
+
+def _model(net: Net, weights: Path) -> fx.GraphModule:
+    import robdsl
+    from robdsl.weights import WeightsError
+
+    model = robdsl.compile(net)
+    try:
+        robdsl.load_weights(model, weights)
+    except WeightsError as error:
+        raise typer.Exit(fail(str(error))) from None
+    return model
