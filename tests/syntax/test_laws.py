@@ -19,7 +19,7 @@ PROGRAMS = Path(__file__).parents[1] / "data" / "programs"
 SHIPPED = sorted([*PROGRAMS.rglob("*.rob"), *resources.folder("archs").rglob("*.rob")])
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(strategies.files())
 def test_every_tree_is_what_its_text_means(tree: nodes.File) -> None:
     assert parse(Source("<text>", format_tree(tree))) == tree
