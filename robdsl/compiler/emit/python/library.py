@@ -1,0 +1,163 @@
+"""The classes and functions of the emitted file, and code that builds modules with them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+from robdsl.compiler.emit.python.environment import Amount, Environment
+from robdsl.compiler.emit.python.layers import constructor, write_layers
+from robdsl.compiler.emit.python.layout import Code, Group, Item, named_call
+from robdsl.compiler.emit.python.specs import Instance, Layer, OpInstance, Parallel, Series, Spec, Use
+from robdsl.compiler.names import module_name
+from robdsl.graph.primitives import Primitive
+from robdsl.graph.values import Value
+
+Skeleton = Hashable
+
+
+@dataclass(eq=False)
+class Definition:
+    """A class or function of the emitted file.
+
+    Attributes:
+        name: what it is called there.
+        environment: its constructor's parameters; those of the text among them.
+        places: where in the environment each instance stands.
+        code: its lines.
+    """
+
+    name: str
+    environment: Environment
+    places: dict[Instance, int]
+    code: list[str]
+
+    def argument(self, instance: Instance, parameter: str) -> Value:
+        return self.environment.values[parameter][self.places[instance]]
+
+
+@dataclass
+class Library:
+    """What there is to build with.
+
+    Attributes:
+        definitions: by instance. An operation that is not here is written out wherever it is used.
+    """
+
+    definitions: dict[Instance, Definition] = field(default_factory=dict)
+    _plain: dict[Spec, Spec] = field(default_factory=dict)
+
+    # --- specs without what a person would leave out
+
+    def plain(self, spec: Spec) -> Spec:
+        """The spec without identities in chains and without operations that have no class."""
+        if spec not in self._plain:
+            self._plain[spec] = self._without(spec)
+        return self._plain[spec]
+
+    def _without(self, spec: Spec) -> Spec:
+        match spec:
+            case Use(instance=OpInstance() as instance) if instance not in self.definitions:
+                return self.plain(instance.body)
+            case Series():
+                parts = tuple((name, self.plain(part)) for name, part in spec.parts)
+                kept = tuple((name, part) for name, part in parts if not is_identity(part))
+                return Series(kept, spec.in_shape, spec.out_shape) if kept else identity(spec)
+            case Parallel():
+                parts = tuple((name, self.plain(part)) for name, part in spec.parts)
+                return Parallel(parts, spec.in_shape, spec.out_shape)
+        return spec
+
+    def skeleton(self, spec: Spec) -> Skeleton:
+        """What two specs share when one piece of code can build both; ``spec`` is `plain`."""
+        match spec:
+            case Layer():
+                return constructor(spec)
+            case Use():
+                return self.definitions[spec.instance].name
+            case Series() | Parallel():
+                return type(spec), tuple((name, self.skeleton(part)) for name, part in spec.parts)
+
+    # --- code
+
+    def write(self, specs: Sequence[Spec], entering: Amount, environment: Environment) -> tuple[Code, Amount]:
+        """Code that builds specs of one skeleton, an instance each, and the channels that come out."""
+        layers = [each for each in specs if isinstance(each, Layer)]
+        if layers:
+            return write_layers(layers, entering, environment)
+        if isinstance(specs[0], Use):
+            return self._use(
+                [each.instance for each in specs if isinstance(each, Use)], entering, environment
+            )
+        composed = [each for each in specs if isinstance(each, Series | Parallel)]
+        parts, leaving = self.write_parts(composed, entering, environment)
+        helper = "Chain" if isinstance(specs[0], Series) else "Sum"
+        return named_call(helper, parts), leaving
+
+    def write_parts(
+        self, composed: Sequence[Series | Parallel], entering: Amount, environment: Environment
+    ) -> tuple[list[tuple[str, Code]], Amount]:
+        """The parts of chains or sums, with their names."""
+        parts: list[tuple[str, Code]] = []
+        leaving = entering
+        for place, (name, _) in enumerate(composed[0].parts):
+            source = leaving if isinstance(composed[0], Series) else entering
+            code, leaving = self.write([each.parts[place][1] for each in composed], source, environment)
+            parts.append((module_name(name), code))
+        return parts, leaving
+
+    def _use(
+        self, instances: Sequence[Instance], entering: Amount, environment: Environment
+    ) -> tuple[Group, Amount]:
+        definition = self.definitions[instances[0]]
+        arguments = self.arguments(definition, instances, environment, entering)
+        return Group(f"{definition.name}(", arguments), outgoing(instances, entering)
+
+    def arguments(
+        self,
+        definition: Definition,
+        instances: Sequence[Instance],
+        environment: Environment,
+        entering: Amount | None,
+    ) -> tuple[Item, ...]:
+        """The arguments of a use, an instance each."""
+        items = []
+        for parameter in definition.environment.parameters:
+            values = [definition.argument(each, parameter) for each in instances]
+            code = environment.write(values, parameter, entering, derived=True)
+            items.append(Item(code, f"{parameter}=" if code in ("True", "False") else ""))
+        names = [item.before for item in items]
+        first = next((place for place, name in enumerate(names) if name), len(names))
+        return tuple(
+            Item(item.code, f"{parameter}=") if place > first else item
+            for place, (item, parameter) in enumerate(
+                zip(items, definition.environment.parameters, strict=True)
+            )
+        )
+
+
+def is_identity(spec: Spec) -> bool:
+    """Whether a spec hands on what it is given."""
+    return isinstance(spec, Layer) and spec.is_identity
+
+
+def learns(spec: Spec) -> bool:
+    """Whether a spec has parameters."""
+    match spec:
+        case Layer():
+            return spec.primitive.learned(spec.in_shape) > 0
+        case Use():
+            return any(map(learns, spec.instance.specs))
+        case Series() | Parallel():
+            return any(learns(part) for _, part in spec.parts)
+
+
+def identity(spec: Spec) -> Layer:
+    """The identity for the value that enters a spec."""
+    return Layer(Primitive("identity"), spec.in_shape, spec.in_shape)
+
+
+def outgoing(instances: Sequence[Instance], entering: Amount) -> Amount:
+    """The channels that leave instances, written as those that enter where they are the same."""
+    values = tuple(each.out_shape[0] for each in instances)
+    return Amount(values, entering.text if values == entering.values else None)
