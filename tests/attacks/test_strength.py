@@ -102,9 +102,9 @@ def test_autoattack_is_as_strong_as_the_best(
 def test_autoattack_at_full_length_is_as_strong_as_the_best(
     kind: str, digits_nets: dict[str, nn.Module]
 ) -> None:
-    images, labels = digits(128)
-    for eps in ("8/255", "0.1", "0.2"):
-        attack = AutoAttack(eps=eps, queries=1000)
+    images, labels = digits(64)
+    for eps in ("0.1", "0.2"):
+        attack = AutoAttack(eps=eps, queries=500)
         theirs = fooled_by_backends(attack, digits_nets[kind], images, labels)
         assert fooled(attack, digits_nets[kind], images, labels) >= max(theirs.values()), theirs
 
