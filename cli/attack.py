@@ -160,14 +160,12 @@ def _show(net: Net, report: Report, per_class: bool) -> None:
     table.add_column("")
     for name in ("accuracy", "right", "95% interval", "forward", "backward", "seconds"):
         table.add_column(name, justify="right")
-    for name in report.classes if per_class else ():
-        table.add_column(name, justify="right")
     rows: list[tuple[str, Accuracy, tuple[Accuracy, ...], AttackReport | None]]
     rows = [("natural", report.natural, report.natural_per_class, None)]
     rows += [(each.name, each.robust, each.per_class, each) for each in report.attacks]
     if len(report.attacks) > 1:
         rows.append(("worst case", report.worst_case, report.worst_case_per_class, None))
-    for name, accuracy, classes, cost in rows:
+    for name, accuracy, _, cost in rows:
         low, high = accuracy.interval
         cells = [
             f"{100 * accuracy.share:.2f}%",
@@ -175,10 +173,21 @@ def _show(net: Net, report: Report, per_class: bool) -> None:
             f"{100 * low:.1f} to {100 * high:.1f}",
         ]
         cells += [f"{cost.forward:,}", f"{cost.backward:,}", f"{cost.seconds:.1f}"] if cost else ["", "", ""]
-        cells += [f"{100 * each.share:.1f}" for each in classes] if per_class else []
         table.add_row(name, *cells)
     out.print(table)
+    if per_class:
+        out.print(_class_table(report.classes, [(name, classes) for name, _, classes, _ in rows]))
     row = report.paper_row(net.cost.params)
     out.print(
         "paper's row: " + ", ".join(f"{key} {value}" for key, value in row.items() if value is not None)
     )
+
+
+def _class_table(classes: tuple[str, ...], columns: list[tuple[str, tuple[Accuracy, ...]]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("class")
+    for name, _ in columns:
+        table.add_column(name, justify="right")
+    for place, label in enumerate(classes):
+        table.add_row(label, *(f"{100 * accuracies[place].share:.1f}%" for _, accuracies in columns))
+    return table

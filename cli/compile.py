@@ -56,14 +56,15 @@ def compile(
         raise typer.BadParameter(f"a {emit} file is not text", param_hint="--output")
 
     with working(f"compiling {found.name}"):
-        from robdsl.compiler.emit import EmitError, emit_text, write
+        from robdsl.compiler.emit import EmitError, emit_text
+        from robdsl.compiler.emit import emit as write
 
         try:
             if str(target) == "-":
                 typer.echo(emit_text(found, emit), nl=False)
                 return
             target.parent.mkdir(parents=True, exist_ok=True)
-            write(found, emit, target, model=None if weights is None else _model(found, weights), seed=seed)
+            write(found, emit, target, _model(found, weights, seed) if emit in ("pt2", "onnx") else None)
         except EmitError as error:
             raise typer.Exit(fail(str(error))) from None
     seconds = time.perf_counter() - started
@@ -77,13 +78,14 @@ def compile(
     out.print(f"wrote {target} ({target.stat().st_size / 1024:,.0f} KiB) in {seconds:.1f} s", markup=False)
 
 
-def _model(net: Net, weights: Path) -> fx.GraphModule:
+def _model(net: Net, weights: Path | None, seed: int) -> fx.GraphModule:
     import robdsl
     from robdsl.weights import WeightsError
 
-    model = robdsl.compile(net)
+    model = robdsl.compile(net, seed=seed)
     try:
-        robdsl.load_weights(model, weights)
+        if weights is not None:
+            robdsl.load_weights(model, weights)
     except WeightsError as error:
         raise typer.Exit(fail(str(error))) from None
     return model

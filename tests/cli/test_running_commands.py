@@ -1,0 +1,83 @@
+"""train, attack and tables on handwritten digits, as they are typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+NET = """net tiny(classes=10) {
+    input 3 x 32 x 32
+    avg_pool(4) | conv(3, 8) | batch_norm | relu
+    conv(3, 16, stride=2) | batch_norm | relu
+    global_avg_pool | flatten | linear(classes)
+}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def _train(robdsl: Run) -> Path:
+    Path("tiny.rob").write_text(NET, encoding="utf-8")
+    done = robdsl("train", "tiny.rob", "--epochs", 2, "--steps", 1, "--device", "cpu", "-o", "run")
+    assert done.status == 0, done.err
+    return Path("run")
+
+
+def test_train_then_attack(robdsl: Run) -> None:
+    folder = _train(robdsl)
+    assert len((folder / "history.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    again = robdsl("train", "tiny.rob", "--epochs", 2, "--steps", 1, "--device", "cpu", "-o", "run")
+    assert again.status == 0  # the same command finds nothing left to do
+
+    done = robdsl(
+        "attack", folder / "net.rob", "--weights", folder / "best.safetensors", "--attack", "fgsm,pgd3",
+        "--limit", 64, "--device", "cpu", "--json",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    report = json.loads(done.out)
+    assert report["natural"]["total"] == 64
+    assert [each["name"] for each in report["attacks"]] == ["fgsm", "pgd3"]
+    assert report["worst_case"]["correct"] <= report["natural"]["correct"]
+    assert report["manifest"]["architecture"] == (folder / "net.rob").read_text(encoding="utf-8")
+
+    table = robdsl(
+        "attack", folder / "net.rob", "--weights", folder / "best.safetensors", "--attack", "fgsm", "--limit", 64,
+        "--device", "cpu", "--per-class",
+    )  # fmt: skip
+    assert "natural" in table.out
+    assert "95% interval" in table.out
+
+
+def test_attack_says_what_is_wrong(robdsl: Run) -> None:
+    folder = _train(robdsl)
+    weights = folder / "best.safetensors"
+    assert robdsl("attack", "tiny.rob", "--weights", weights, "--attack", "pdg20").status == 2
+    missing = robdsl("attack", "tiny.rob", "--weights", "nowhere.safetensors")
+    assert missing.status == 1
+    assert "nowhere.safetensors" in missing.err
+    other = robdsl("attack", "robnet_small", "--weights", weights, "--set", "width=4", "--set", "layers=3")
+    assert other.status == 1
+    assert "Traceback" not in other.err
+
+
+def test_data_that_are_not_there(robdsl: Run) -> None:
+    done = robdsl("train", "robnet_small", "--data", "cifar10", "--data-root", "nowhere")
+    assert done.status == 1
+    assert "cifar-10" in done.err
+    assert robdsl("train", "robnet_small", "--data", "cifar11").status == 1
+
+
+@pytest.mark.slow
+def test_tables(robdsl: Run) -> None:
+    done = robdsl("tables", "--only", "resnet18", "--epochs", 1, "--steps", 1, "--device", "cpu", "-o", "out")
+    assert done.status == 0, done.err
+    page = (Path("out") / "tables.md").read_text(encoding="utf-8")
+    assert "digits version" in page
+    assert "| resnet18(width=8) |" in page
