@@ -11,9 +11,9 @@ __all__ = ["compile"]
 
 
 def __getattr__(name: str) -> Any:
-    # Text artifacts are written without torch, which takes seconds to import.
+    """`compile`, and with it torch, on first use: nets are written as text without it."""
     if name == "compile":
         from robdsl.compiler.lower import compile
 
         return compile
-    raise AttributeError(f"module 'robdsl.compiler' has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,42 +1,49 @@
-"""Names of the text as names of modules and values in Python.
+"""Names of the text as names of modules and values in Python; without torch, for whoever writes code as text.
 
 The name of a stage, edge or operation may be one that a module already has (``train``, ``forward``) or that
 Python keeps to itself (``class``). Such a name gets an underscore, and so does every name that it would then
-clash with.
+clash with. A name that begins with an underscore, as what modules keep to themselves does, gets three.
 """
 
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable, Mapping
 
-from torch import fx, nn
+#: What a `torch.nn.Module` or a `torch.fx.GraphModule` has that begins with no underscore. A constant, so that the
+#: keys of weights are the same under every torch; a test compares it with the torch that is there.
+MODULE_ATTRIBUTES = frozenset(
+    {
+        "T_destination", "add_module", "add_submodule", "apply", "bfloat16", "buffers", "call_super_init",
+        "children", "code", "compile", "cpu", "cuda", "delete_all_unused_submodules", "delete_submodule",
+        "double", "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer", "get_extra_state",
+        "get_parameter", "get_submodule", "graph", "half", "ipu", "load_state_dict", "meta", "modules",
+        "mtia", "named_buffers", "named_children", "named_modules", "named_parameters", "parameters",
+        "print_readable", "recompile", "register_backward_hook", "register_buffer", "register_forward_hook",
+        "register_forward_pre_hook", "register_full_backward_hook", "register_full_backward_pre_hook",
+        "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook", "register_module",
+        "register_parameter", "register_state_dict_post_hook", "register_state_dict_pre_hook",
+        "requires_grad_", "set_extra_state", "set_submodule", "shape_env", "share_memory", "state_dict", "to",
+        "to_empty", "to_folder", "train", "training", "type", "xpu", "zero_grad",
+    }
+)  # fmt: skip
 
-
-def _underscores(taken: Iterable[str]) -> Mapping[str, int]:
-    """How many underscores lead out of the taken names, for each of them without those at its end."""
-    needed: dict[str, int] = {}
-    for name in taken:
-        bare = name.rstrip("_")
-        needed[bare] = max(needed.get(bare, 0), len(name) - len(bare) + 1)
-    return needed
-
-
-def _attributes() -> Iterable[str]:
-    """What a module, with or without a graph, is and has."""
-    return *dir(fx.GraphModule), *vars(fx.GraphModule(nn.Module(), fx.Graph()))
-
-
-#: What no submodule can be called.
-_TAKEN = _underscores([*_attributes(), *keyword.kwlist, "self"])
+#: How many underscores lead out of the taken names, for each of them without those at its end.
+_UNDERSCORES = {
+    name.rstrip("_"): len(name) - len(name.rstrip("_")) + 1
+    for name in (*MODULE_ATTRIBUTES, *keyword.kwlist, "self")
+}
+#: As many lead out of all names with an underscore in front: those of Python end in two at most.
+_HIDDEN = 3
 
 
 def module_name(name: str) -> str:
     """The attribute for a part of a path; different for different names.
 
-    ``conv_0`` as it is, ``train`` -> ``train_``, ``train_`` -> ``train__``.
+    ``conv_0`` as it is, ``train`` -> ``train_``, ``train_`` -> ``train__``, ``_x`` -> ``_x___``.
     """
-    return name + "_" * _TAKEN.get(name.rstrip("_"), 0)
+    if name.startswith("_"):
+        return name + "_" * _HIDDEN
+    return name + "_" * _UNDERSCORES.get(name.rstrip("_"), 0)
 
 
 def module_path(stage: str, key: str = "") -> str:

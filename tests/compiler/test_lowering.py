@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import keyword
 import pickle
 import traceback
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 import robdsl
-from robdsl.compiler.names import module_name
+from robdsl.compiler.names import MODULE_ATTRIBUTES, module_name
 
 CHAIN = """
 net chain(classes=3) {
@@ -237,9 +238,23 @@ def test_different_names_stay_different(names: list[str], data: st.DataObject) -
     given_names = {name + "_" * data.draw(st.integers(0, 4)) for name in names}
     made = {module_name(name) for name in given_names}
     assert len(made) == len(given_names)
+
+
+def test_no_name_is_one_that_modules_have() -> None:
     module = fx.GraphModule(nn.Module(), fx.Graph())
-    for name in made:
-        module.add_module(name, nn.ReLU())
+    for name in (*dir(module), *keyword.kwlist, "class_", "requires_grad", "x"):
+        made = module_name(name)
+        module.add_module(made, nn.ReLU())  # which refuses what a module has
+        assert made.isidentifier() and not keyword.iskeyword(made)
+
+
+def test_every_attribute_of_a_module_is_led_out_of() -> None:
+    attributes = {
+        *dir(type(robdsl.compile(robdsl.load(CHAIN)))),
+        *vars(fx.GraphModule(nn.Module(), fx.Graph())),
+    }
+    assert {name for name in attributes if not name.startswith("_")} <= MODULE_ATTRIBUTES
+    assert not {module_name(name) for name in attributes} & attributes
 
 
 def test_names_that_modules_and_python_keep() -> None:

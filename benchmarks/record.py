@@ -1,0 +1,79 @@
+"""What every benchmark does: run things in turn, and keep a result with the machine that it was measured on."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def in_turn(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """The seconds that each piece of work takes, round after round, garbage collected before each."""
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(rounds):
+        for name, function in work.items():
+            seconds[name].append(seconds_of(function))
+    return seconds
+
+
+def seconds_of(function: Callable[[], object]) -> float:
+    """The seconds that a call takes; what it returns is kept until the clock has stopped."""
+    gc.collect()
+    start = time.perf_counter()
+    kept = function()
+    took = time.perf_counter() - start
+    del kept
+    return took
+
+
+def ratio(seconds: Mapping[str, list[float]], over: str, under: str) -> float:
+    """The median of each round's ratio."""
+    return statistics.median(a / b for a, b in zip(seconds[over], seconds[under], strict=True))
+
+
+def write(name: str, results: Mapping[str, Any], packages: tuple[str, ...] = ("torch",)) -> Path:
+    """Writes results, with the command and the machine, to ``benchmarks/results/NAME.json``, whole or not at all."""
+    record = {
+        "command": " ".join(["python -m", _module(), *sys.argv[1:]]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
+        **results,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    partial = path.with_suffix(".tmp")
+    partial.write_text(json.dumps(record, indent=2) + "\n")
+    partial.replace(path)
+    return path
+
+
+def _module() -> str:
+    spec = sys.modules["__main__"].__spec__
+    return spec.name if spec is not None else sys.argv[0]
+
+
+def commit() -> str:
+    """The checked-out commit, marked where the tree differs from it."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return described.stdout.strip()
