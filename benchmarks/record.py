@@ -49,7 +49,7 @@ def write(name: str, results: Mapping[str, Any], packages: tuple[str, ...] = ("t
         "command": " ".join(["python -m", _module(), *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in packages},
         **results,
@@ -65,6 +65,14 @@ def write(name: str, results: Mapping[str, Any], packages: tuple[str, ...] = ("t
 def _module() -> str:
     spec = sys.modules["__main__"].__spec__
     return spec.name if spec is not None else sys.argv[0]
+
+
+def machine() -> str:
+    """The processor and how many cores it has."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def commit() -> str:

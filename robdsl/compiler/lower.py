@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 
 import torch
 from torch import fx, nn
@@ -23,6 +23,7 @@ from robdsl.graph.net import Net
 from robdsl.graph.operations import CellOperation, Operation
 from robdsl.graph.shapes import show
 from robdsl.graph.values import show_value
+from robdsl.graph.views import input_shapes
 
 #: The key in a compiled module's ``meta`` under which it keeps the `Net` that it was compiled from.
 ROB_NET = "rob_net"
@@ -61,8 +62,7 @@ def _lower(net: Net) -> LoweredModule:
     modules: dict[str, nn.Module] = {}
     maker = ModuleMaker()
     for stage in net.stages:
-        shapes = [net.stages[each].shape if each >= 0 else net.image for each in stage.inputs]
-        flat = flatten(stage.operation, shapes)
+        flat = flatten(stage.operation, input_shapes(net, stage))
         entering = tuple(values[each] if each >= 0 else image for each in stage.inputs)
         if len(flat.steps) == flat.arity and not flat.idle:
             values.append(entering[flat.output])
@@ -161,7 +161,7 @@ def _marked(node: fx.Node, span: Span) -> fx.Node:
     return node
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _place(span: Span) -> tuple[str, str]:
     """A place in the text, as people read it and as torch's tools do."""
     file = "".join(each if each.isprintable() else "?" for each in span.source.name)

@@ -98,6 +98,7 @@ class LoweredModule(fx.GraphModule):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         made = object.__new__(type(self))
         memo[id(self)] = made
+        memo.update((id(each), each) for each in self.meta.values())  # facts, and the net itself: not copied
         nn.Module.__setstate__(made, copy.deepcopy(self._state_without_graph(), memo))
         made._graph = copy.deepcopy(self._graph)
         made._graph.owning_module = made

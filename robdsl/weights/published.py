@@ -17,6 +17,7 @@ from robdsl.graph.layout import Stage
 from robdsl.graph.net import Net
 from robdsl.graph.operations import CellOperation
 from robdsl.graph.primitives import Primitive
+from robdsl.graph.views import input_shapes
 
 #: For each stage of a stem (one for CIFAR, three for ImageNet) its published part, and where it begins there.
 _STEMS = {1: (("stem", 0),), 3: (("stem0", 0), ("stem0", 3), ("stem1", 0))}
@@ -58,8 +59,7 @@ def _robnet_cell(stage: Stage) -> CellOperation | None:
 
 def _stateful_steps(net: Net, stage: Stage) -> Iterator[Step]:
     """The steps of a stage that have tensors, also those that were chosen in vain."""
-    shapes = [net.stages[each].shape if each >= 0 else net.image for each in stage.inputs]
-    flat = flatten(stage.operation, shapes)
+    flat = flatten(stage.operation, input_shapes(net, stage))
     for step in (*flat.steps, *flat.idle):
         if step.primitive is not None and step.primitive.stateful:
             yield step

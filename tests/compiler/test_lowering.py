@@ -195,7 +195,7 @@ def test_copies_are_the_same_and_apart(copied: Callable[[nn.Module], nn.Module])
     assert isinstance(other, fx.GraphModule) and other.code == model.code and not other.training
     spans = [node.meta.get("rob_span") for node in model.graph.nodes]
     assert [node.meta.get("rob_span") for node in other.graph.nodes] == spans
-    assert other.graph.owning_module is other
+    assert other.graph.owning_module is other and list(other.meta) == list(model.meta)
     x = torch.rand(2, 2, 8, 8)
     expected = model(x)
     torch.testing.assert_close(other(x), expected, rtol=0, atol=0)
@@ -211,6 +211,11 @@ def test_copies_are_the_same_and_apart(copied: Callable[[nn.Module], nn.Module])
     assert "torch.sub" in changed.code
     torch.testing.assert_close(model(x), expected, rtol=0, atol=0)
     assert type(changed) is not type(graph(model, "diamond_1"))
+
+
+def test_a_deep_copy_shares_the_net() -> None:
+    model = robdsl.compile(robdsl.load(DIAMOND))
+    assert copy.deepcopy(model).meta["rob_net"] is model.meta["rob_net"]
 
 
 def test_a_change_of_the_graph_keeps_names_and_spans() -> None:
