@@ -5,8 +5,8 @@ One object. All shapes are without the batch.
 - ``schema``: ``robdsl.net/1``; the number changes when a reader would have to.
 - ``name``, ``hash``; ``space`` (or null), ``parameters``, ``meta``.
 - ``input``, ``output``: shapes. ``params``, ``macs``, ``depth``: sizes of the whole net.
-- ``picks``: what was chosen: ``name``, ``cell``, ``alpha`` (the code; null in a supernet), and ``edges`` in the order of alpha,
-  each with ``source``, ``target``, ``kind`` (``any``, ``one``), ``alternatives`` and ``chosen`` (their indices).
+- ``picks``: what was chosen: ``name``, ``cell``, ``alpha`` (the code; null in a supernet), and ``edges`` in the order
+  of alpha, each with ``source``, ``target``, ``kind`` (``any``, ``one``), ``alternatives`` and ``chosen`` (indices).
 - ``stages``, in order: ``name``, ``inputs`` (names of stages, oldest first; ``image`` for the image), ``shape``, ``params``,
   ``macs``, ``depth``, ``pick`` (a name, or null) and ``cell`` (an index into ``cells``, or null).
 - ``cells``: each cell with its choice made, once.
@@ -16,10 +16,9 @@ One object. All shapes are without the batch.
   - ``edges`` in the order written: ``source``, ``target``, ``key`` (in the keys of weights), ``place`` (in alpha; null for a
     closed edge) and ``operations``, what flows along: ``name``, ``label`` (in the keys of weights), ``params``, ``macs``.
 
-- ``graph``: the whole net as primitives: ``output`` (the name of the result), and ``nodes`` in an order in which each can be
-  computed: ``name`` (for a primitive with weights, their prefix), ``kind`` (``input``, ``primitive``, ``sum``, ``concat``, ``mul``,
-  ``zeros``), ``op``, ``args``, ``inputs`` (in order), ``shape``, ``params``, ``macs``, ``stage`` and ``source``
-  (``path:line:column``).
+- ``graph``: the whole net as primitives: ``output`` (the name of the result), and ``nodes`` in an order in which each
+  can be computed: ``name``, ``kind`` (``input``, ``primitive``, ``sum``, ``concat``, ``mul``, ``zeros``), ``op``,
+  ``args``, ``inputs`` (in order), ``shape``, ``params``, ``macs``, ``stage`` and ``source`` (``path:line:column``).
 - ``idle``: primitives that were chosen and have weights, but that the result does not need: as above, without ``inputs``.
 """
 
@@ -40,7 +39,7 @@ from robdsl.graph.views import IMAGE, flat_stages, show
 SCHEMA = "robdsl.net/1"
 
 #: What fits into a line of this length is not broken.
-_LINE = 160
+_LINE = 300
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 

@@ -16,7 +16,7 @@ from robdsl.compiler.emit.python.forward import Flow, Presence, write_forward
 from robdsl.compiler.emit.python.layout import Code, Group, Item, call, flat, lines, tuple_of
 from robdsl.compiler.emit.python.library import Definition, Library, is_identity, learns
 from robdsl.compiler.emit.python.menus import write_menus
-from robdsl.compiler.emit.python.names import Names, is_renamed
+from robdsl.compiler.emit.python.names import Names
 from robdsl.compiler.emit.python.operations import add_arguments, parameter_list
 from robdsl.compiler.emit.python.specs import CellInstance, Parallel, Spec
 from robdsl.compiler.names import module_name
@@ -195,7 +195,7 @@ class _CellWriter:
         for variant, condition in branches:
             places = [place for place, each in enumerate(variants) if each == variant]
             code = self._branch(edge, places, specs)
-            bodies.setdefault(condition, []).extend(self._assigned(edge.key, code, 12))
+            bodies.setdefault(condition, []).extend(lines(code, 12, f"{self._member(edge.key)} = "))
 
     def _branch(self, edge: CellEdge, places: Sequence[int], specs: Sequence[Spec | None]) -> Code:
         """The constructor of an edge in some of the instances."""
@@ -218,9 +218,9 @@ class _CellWriter:
 
     def _write_alike(self, alike: _Alike) -> None:
         longest = max(alike.keys, key=len)
-        if len(alike.keys) < ALIKE or len(self._assigned(longest, alike.code, 8)) == 1:
+        if len(alike.keys) < ALIKE or len(lines(alike.code, 8, f"{self._member(longest)} = ")) == 1:
             for key in alike.keys:
-                self.init.extend(self._assigned(key, alike.code, 8))
+                self.init.extend(lines(alike.code, 8, f"{self._member(key)} = "))
             return
         edge = self.environment.names.inner().variable("edge")
         quoted = tuple_of(f'"{module_name(key)}"' for key in alike.keys)
@@ -244,7 +244,7 @@ class _CellWriter:
             return
         for flow in entering:
             if flow.presence is Presence.PLAIN:
-                self.init.extend(self._assigned(flow.key, "nn.Identity()", 8))
+                self.init.extend(lines("nn.Identity()", 8, f"{flow.member} = "))
                 flow.presence = Presence.ALWAYS
         if any(flow.presence is Presence.ALWAYS for flow in entering) or not self._empty_somewhere(name):
             return
@@ -291,13 +291,4 @@ class _CellWriter:
 
     @staticmethod
     def _member(key: str) -> str:
-        name = module_name(key)
-        return f'getattr(self, "{name}")' if is_renamed(name) else f"self.{name}"
-
-    @staticmethod
-    def _assigned(key: str, code: Code, indent: int) -> list[str]:
-        """The lines that make code the module of an edge."""
-        name = module_name(key)
-        if is_renamed(name):
-            return lines(call("self.add_module", f'"{name}"', code), indent)
-        return lines(code, indent, f"self.{name} = ")
+        return f"self.{module_name(key)}"

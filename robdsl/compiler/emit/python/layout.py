@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from robdsl.compiler.emit.python.names import is_renamed
-
 WIDTH = 88
 
 
@@ -53,8 +51,8 @@ def tuple_of(items: Iterable[Code]) -> Group:
 
 
 def named_call(function: str, parts: Sequence[tuple[str, Code]]) -> Group:
-    """A call with keywords, also such as cannot be written as keywords."""
-    if not all(name.isidentifier() and not is_renamed(name) for name, _ in parts):
+    """A call with keywords, also such as begin with a digit."""
+    if not all(name.isidentifier() for name, _ in parts):
         return Group(f"{function}(", (Item(dict_of(parts), "**"),))
     return Group(f"{function}(", tuple(Item(code, f"{name}=") for name, code in parts))
 

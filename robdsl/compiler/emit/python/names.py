@@ -58,11 +58,6 @@ class Names:
         return self.fresh(camel, *(f"{camel}{number}" for number in range(2, 1000)))
 
 
-def is_renamed(name: str) -> bool:
-    """Whether a class would rename an attribute or keyword of this name."""
-    return name.startswith("__")
-
-
 def camel_case(name: str) -> str:
     """``sep_conv_3x3`` -> ``SepConv3x3``"""
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))[:LONGEST]

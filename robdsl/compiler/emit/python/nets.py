@@ -21,7 +21,7 @@ from robdsl.compiler.emit.python.layout import (
     tuple_of,
 )
 from robdsl.compiler.emit.python.library import Library
-from robdsl.compiler.emit.python.names import Names, is_renamed
+from robdsl.compiler.emit.python.names import Names
 from robdsl.compiler.emit.python.specs import Spec
 from robdsl.compiler.emit.python.wiring import Branch, Built, Count, Run, branches, counts, runs
 
@@ -105,7 +105,7 @@ class NetWriter:
         return code
 
     def _branch(self, branch: Branch) -> None:
-        self.init.extend(_assignment(branch.name, self._below(branch)))
+        self.init.extend(lines(self._below(branch), 8, f"self.{branch.name} = "))
         stages = branch.stages
         self._step(
             _access((branch.name,)), stages[0].arity, stages[0].number == 0, self._kept(stages[-1:]), 8
@@ -257,15 +257,9 @@ class NetWriter:
 
 def _access(path: Sequence[str]) -> str:
     """An expression for the module at a path."""
-    if len(path) == 1 and not is_renamed(path[0]):
+    if len(path) == 1:
         return f"self.{path[0]}"
     return f'self.get_submodule("{".".join(path)}")'
-
-
-def _assignment(name: str, code: Code) -> list[str]:
-    if is_renamed(name):
-        return lines(call("self.add_module", f'"{name}"', code), 8)
-    return lines(code, 8, f"self.{name} = ")
 
 
 def _registration(name: str, code: Code, indent: int, *, formatted: bool = False) -> list[str]:
@@ -275,7 +269,7 @@ def _registration(name: str, code: Code, indent: int, *, formatted: bool = False
         return lines(call("place", "self", quoted, code), indent)
     if formatted:
         return lines(call("self.add_module", quoted, code), indent)
-    return _assignment(name, code)
+    return lines(code, indent, f"self.{name} = ")
 
 
 def _registrations(built: Sequence[tuple[str, Code]]) -> list[str]:
