@@ -357,7 +357,7 @@ CALL_DEPTH = Code(
 )
 TOO_MANY_STAGES = Code(
     "R605", "the net has more stages than the bound of {bound}",
-    "The turns of `repeat` add up; their number is bounded.",
+    "The turns of `repeat` add up; how many stages they make, and how many statements they run through, is bounded.",
 )
 TOO_MANY_OPERATIONS = Code(
     "R606", "elaboration makes more operations than the bound of {bound}",

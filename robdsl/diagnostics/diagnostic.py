@@ -138,7 +138,7 @@ class Report:
 
 
 #: Among how many known names the nearest is looked for, so that a long list costs no more than a short one.
-_KNOWN = 2000
+_KNOWN = 1000
 
 
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -129,63 +130,75 @@ class _LongForm:
         self._chosen: list[dict[int, Span]] = [{} for _ in pick.opens]
         self._wrong: list[Diagnostic] = []
         self._nodes = sorted({name for each in pick.opens for name in (each.source, each.target)})
-        #: The open edges of each pair of nodes; those about which something wrong was said.
+        #: The open edges of each pair of nodes, and by name what they offer and is not yet taken.
         self._places: dict[tuple[str, str], list[int]] = {}
+        self._offers: dict[tuple[str, str], dict[str, deque[tuple[int, int]]]] = {}
+        #: The open edges about which something wrong was said.
         self._mistaken: set[int] = set()
         for place, each in enumerate(pick.opens):
-            self._places.setdefault((each.source, each.target), []).append(place)
+            pair = each.source, each.target
+            self._places.setdefault(pair, []).append(place)
+            offers = self._offers.setdefault(pair, {})
+            for index, name in enumerate(each.names):
+                offers.setdefault(name, deque()).append((place, index))
 
     def edge(self, source: nodes.Ident, target: nodes.Ident, edge: nodes.Edge) -> None:
         """Takes in what one line says of one pair of nodes."""
-        places = self._places.get((source.name, target.name))
-        if places is None:
-            unknown = next((each for each in (source, target) if each.name not in self._nodes), None)
-            at = source.span.to(target.span) if unknown is None else unknown.span
-            help = None if unknown is None else did_you_mean(unknown.name, self._nodes)
-            if help is None:
-                into = [each.source for each in self._pick.opens if each.target == target.name]
-                help = f"open edges go to `{target}` from {_listed(dict.fromkeys(into))}" if into else None
-            self._wrong.append(codes.NO_SUCH_EDGE.at(at, edge=f"`{source} -> {target}`", help=help))
+        pair = source.name, target.name
+        if pair in self._places:
+            operation = edge.operation or nodes.Call(nodes.Ident("identity", span=edge.span), span=edge.span)
+            self._operation(operation, pair)
             return
-        operation = edge.operation or nodes.Call(nodes.Ident("identity", span=edge.span), span=edge.span)
-        self._operation(operation, places)
+        unknown = next((each for each in (source, target) if each.name not in self._nodes), None)
+        at = source.span.to(target.span) if unknown is None else unknown.span
+        help = None if unknown is None else did_you_mean(unknown.name, self._nodes)
+        if help is None:
+            into = [each.source for each in self._pick.opens if each.target == target.name]
+            help = f"open edges go to `{target}` from {_listed(dict.fromkeys(into))}" if into else None
+        self._wrong.append(codes.NO_SUCH_EDGE.at(at, edge=f"`{source} -> {target}`", help=help))
 
-    def _operation(self, operation: nodes.Op, places: list[int]) -> None:
+    def _operation(self, operation: nodes.Op, pair: tuple[str, str]) -> None:
         """One alternative, or a sum of them."""
         text = show_operation(operation)
-        found = [
-            (place, index)
-            for place in places
-            for index, name in enumerate(self._pick.opens[place].names)
-            if name == text
-        ]
-        if found:
-            self._take(found, operation)
+        if text in self._offers[pair]:
+            self._take(text, operation, pair)
         elif isinstance(operation, nodes.Sum):
             for part in operation.parts:
-                self._operation(part, places)
+                self._operation(part, pair)
         else:
-            self._mistaken.update(places)
-            self._unknown(operation, text, places)
+            self._mistaken.update(self._places[pair])
+            self._unknown(operation, text, self._places[pair])
 
-    def _take(self, found: list[tuple[int, int]], operation: nodes.Op) -> None:
-        for place, index in found:
+    def _take(self, name: str, operation: nodes.Op, pair: tuple[str, str]) -> None:
+        """Takes the first alternative of that name that can be taken."""
+        offers = self._offers[pair][name]
+        while offers:
+            place, index = offers[0]
             taken = self._chosen[place]
-            if index not in taken and (self._pick.opens[place].kind == "any" or not taken):
+            if self._pick.opens[place].kind == "any" or not taken:
                 taken[index] = operation.span
+                offers.popleft()
                 return
-        place, index = found[0]
+            if len(offers) == 1:
+                break
+            offers.popleft()
+        self._too_much(name, operation, pair)
+
+    def _too_much(self, name: str, operation: nodes.Op, pair: tuple[str, str]) -> None:
+        """Says that an alternative was taken before, or another one on an edge that takes one."""
+        place = next(each for each in self._places[pair] if name in self._pick.opens[each].names)
         edge, taken = self._pick.opens[place], self._chosen[place]
+        index = edge.names.index(name)
         related = [Label(taken.get(index, next(iter(taken.values()))), "chosen here")]
         if index in taken:
-            name = edge.names[index]
-            self._wrong.append(
-                codes.CHOSEN_TWICE.at(operation.span, "chosen again", name=name, edge=edge, related=related)
+            wrong = codes.CHOSEN_TWICE.at(
+                operation.span, "chosen again", name=name, edge=edge, related=related
             )
         else:
-            self._wrong.append(
-                codes.ONE_EDGE.at(operation.span, "a second choice", edge=edge, got="two", related=related)
+            wrong = codes.ONE_EDGE.at(
+                operation.span, "a second choice", edge=edge, got="two", related=related
             )
+        self._wrong.append(wrong)
 
     def _unknown(self, operation: nodes.Op, text: str, places: list[int]) -> None:
         offered = list(dict.fromkeys(name for place in places for name in self._pick.opens[place].names))

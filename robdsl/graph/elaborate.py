@@ -42,10 +42,12 @@ from robdsl.graph.values import (
 from robdsl.syntax import nodes
 from robdsl.syntax.formatting import show_operation
 
-#: How deep operations may nest while they are elaborated (well within Python's own bound on recursion).
-MAX_DEPTH = 40
+#: How deep operations may nest while they are elaborated (well within Python's own bound on recursion), and for how
+#: many operations a cell counts.
+MAX_DEPTH = 100
+CELL_DEPTH = 2
 #: How many operations and edges elaboration may make.
-MAX_WORK = 100_000
+MAX_WORK = 50_000
 #: How many primitives a net may have, and how many numbers it may learn.
 MAX_PRIMITIVES = 500_000
 MAX_PARAMS = 4_000_000_000
@@ -123,7 +125,7 @@ class Elaborator:
         try:
             if self._depth > MAX_DEPTH:
                 raise Fault(codes.CALL_DEPTH.at(operation.span, bound=f"{MAX_DEPTH} levels"))
-            return self._operation(operation, replace(scope, entering=entering), file, entering)
+            return self._operation(operation, scope.entered_by(entering), file, entering)
         finally:
             self._depth -= 1
 
@@ -282,10 +284,13 @@ class Elaborator:
         key = (id(bound.definition), _identity(arguments), in_shapes)
         if key not in self._cells:
             self._cells[key] = _State.RUNNING
+            self._depth += CELL_DEPTH
             try:
                 self._cells[key] = CellBuilder(self, bound, arguments, in_shapes).build()
             except Poisoned:
                 self._cells[key] = _State.WRONG
+            finally:
+                self._depth -= CELL_DEPTH
         return self._made(self._cells[key])
 
 

@@ -23,7 +23,7 @@ from robdsl.syntax import nodes
 
 #: How many stages a net may have, how many statements its repeats may run through, how large its image is.
 MAX_STAGES = 10_000
-MAX_STATEMENTS = 100_000
+MAX_STATEMENTS = 50_000
 MAX_IMAGE = 10**8
 
 
@@ -115,10 +115,7 @@ class _NetBuilder:
         for each in body:
             try:
                 with self._elaborator.reporting():
-                    self._run += 1
-                    if self._run > MAX_STATEMENTS:
-                        bound = f"{MAX_STATEMENTS:,} statements in all turns"
-                        raise Fault(codes.TOO_MANY_STAGES.at(each.span, bound=bound))
+                    self._count(each)
                     self._statement(each, space or self._root.name)
             except Poisoned:
                 self._failed = True
@@ -126,6 +123,13 @@ class _NetBuilder:
                     self._unknown.add(each.name.name)
                 elif not isinstance(each, nodes.Require):
                     raise
+
+    def _count(self, statement: nodes.NetStatement) -> None:
+        """Counts what is run through; raises `Fault` when it is too much."""
+        self._run += 1
+        if self._run > MAX_STATEMENTS:
+            bound = f"{MAX_STATEMENTS:,} statements in all turns"
+            raise Fault(codes.TOO_MANY_STAGES.at(statement.span, bound=bound))
 
     def _statement(self, statement: nodes.NetStatement, space: str) -> None:
         match statement:
@@ -180,6 +184,7 @@ class _NetBuilder:
         if count > MAX_STAGES:
             raise Fault(codes.TOO_MANY_STAGES.at(repeat.count.span, bound=f"{MAX_STAGES:,} stages"))
         for _ in range(count):
+            self._count(repeat)
             with self._names.turn(repeat):
                 self._statements(repeat.body)
 

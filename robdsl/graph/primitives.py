@@ -86,7 +86,7 @@ class Primitive:
     arguments: tuple[tuple[str, Value], ...] = ()
 
     def __getitem__(self, name: str) -> Value:
-        return dict(self.arguments)[name]
+        return next(value for key, value in self.arguments if key == name)
 
     def integer(self, name: str) -> int:
         """An argument that is known to be an integer."""

@@ -103,6 +103,12 @@ class Scope:
     entering: Shape | None = None
     measure: Callable[[nodes.Measure | nodes.Name], Value] | None = None
 
+    def entered_by(self, shape: Shape) -> Scope:
+        """The scope inside a call or `if` that a value of this shape enters."""
+        if shape == self.entering:
+            return self
+        return Scope(self.values, self.unknown, self.node_shape, self.node_names, shape, self.measure)
+
 
 def subexpressions(expression: nodes.Node) -> Iterator[nodes.Node]:
     """An expression and all below it, but not the alternative that a measure names: that is not evaluated."""

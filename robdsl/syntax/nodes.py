@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
 
 from robdsl.diagnostics.source import NOWHERE, Span
@@ -60,11 +61,16 @@ class Number(Node):
     @property
     def value(self) -> int | float:
         """The number meant: ``5.5M`` is the integer 5500000."""
-        scale = {"k": 10**3, "M": 10**6, "G": 10**9}.get(self.text[-1], 1)
-        exact = Fraction(self.text.rstrip("kMG")) * scale
-        if exact.denominator == 1 and (scale > 1 or "." not in self.text):
-            return exact.numerator
-        return float(exact)
+        return _number_of(self.text)
+
+
+@lru_cache(maxsize=1024)
+def _number_of(text: str) -> int | float:
+    scale = {"k": 10**3, "M": 10**6, "G": 10**9}.get(text[-1], 1)
+    exact = Fraction(text.rstrip("kMG")) * scale
+    if exact.denominator == 1 and (scale > 1 or "." not in text):
+        return exact.numerator
+    return float(exact)
 
 
 @dataclass(frozen=True)
