@@ -228,7 +228,8 @@ class Space:
 
     def __repr__(self) -> str:
         edges = sum(len(pick.opens) for pick in self.picks)
-        return f"<Space {self.name}: {len(self.picks)} picks of {edges} open edges>"
+        picks = "1 pick" if len(self.picks) == 1 else f"{len(self.picks)} picks"
+        return f"<Space {self.name}: {picks}, {edges} open edges>"
 
 
 # --- rules

@@ -1,20 +1,27 @@
 """Nets as networkx graphs, for drawing, statistics and networkx's own algorithms.
 
-`primitive_graph` (``net.graph``): a MultiDiGraph with one node per value, named ``STAGE`` or ``STAGE.KEY`` (for a
-primitive, the path of its module), and ``image``.
-    Graph: ``name``, ``output`` (the node of the result).
-    Nodes: ``kind`` (``input``, ``primitive``, ``sum``, ``concat``, ``mul``, ``zeros``), ``op`` (the primitive's name, or the kind),
-    ``args`` (dict of a primitive's arguments), ``shape`` (without the batch), ``params``, ``macs``, ``depth`` (0 or 1: whether it is a
-    convolution or linear layer), ``span`` (`Span`), ``stage`` (its name).
-    Edges: ``place``, the position among the inputs of the target (it matters in ``concat``).
+`primitive_graph` (``net.graph``) is a MultiDiGraph with a node for each value: ``input`` for the image, else
+``STAGE`` or ``STAGE.KEY`` (for a primitive with weights, the path of its module). What was chosen in a cell but
+does not reach its ``out`` is in ``net.cells`` and in the sizes, not here.
 
-`cell_graphs` (``net.cells``): a MultiDiGraph for each stage that is a cell, with one node per node of the cell.
-    Graph: ``name`` (the stage), ``cell`` (its definition's name), ``arguments`` (dict), ``order`` (node order), ``inputs`` (node names),
-    ``sources`` (the stages that feed the inputs, ``image`` for the image), ``pick`` (name or None), ``alpha`` (text or None), ``shape``, ``params``, ``macs``.
-    Nodes: ``role`` (``input``, ``node``, ``join``), ``join`` (``concat``, ``sum``, ``mul`` or None), ``index`` (in node order), ``shape``, ``span``.
-    Edges (key: the edge's key and its alternative): ``op`` (the alternative's name, or the operation as written; ``join`` for an operand
-    of a join), ``choice`` ((place in alpha, index of the alternative) or None for a closed edge), ``direct``, ``place`` (for operands of joins), ``shape``, ``span``,
-    ``params``, ``macs``.
+- Graph: ``name``, ``output`` (the node of the result).
+- Nodes: ``kind`` (``input``, ``primitive``, ``sum``, ``concat``, ``mul``, ``zeros``), ``op`` (the primitive's
+  name, else the kind), ``args`` (dict of a primitive's arguments), ``shape`` (without the batch), ``params``,
+  ``macs``, ``depth`` (1 for a convolution or linear layer, else 0), ``span`` (`Span`), ``stage`` (its name).
+- Edges: ``place``, the position among the inputs of the target (it matters in ``concat``).
+
+`cell_graphs` (``net.cells``) is a tuple with a MultiDiGraph for each stage that is a cell, with a node for each
+node of the cell.
+
+- Graph: ``name`` (the stage), ``cell`` (its definition's name), ``arguments`` (dict), ``order`` (node order),
+  ``inputs`` (node names), ``sources`` (the stages that feed the inputs; ``input`` for the image), ``pick`` (name
+  or None), ``alpha`` (text or None), ``shape``, ``params``, ``macs``.
+- Nodes: ``role`` (``input``, ``node``, ``join``), ``join`` (``concat``, ``sum``, ``mul`` or None), ``index`` (in
+  node order), ``shape``, ``span``.
+- Edges, by the edge's key and its alternative: ``op`` (the alternative's name, or the operation in short; ``join``
+  for an operand of a join), ``choice`` (place in alpha and index of the alternative; None for a closed edge),
+  ``direct`` (whether it goes to the next node in node order), ``place`` (of an operand of a join, else None),
+  ``shape``, ``span``, ``params``, ``macs``.
 """
 
 from __future__ import annotations
@@ -23,11 +30,12 @@ from collections.abc import Sequence
 
 import networkx as nx
 
+from robdsl.diagnostics.source import Span
 from robdsl.graph.cell import Cell, CellEdge
 from robdsl.graph.choices import alpha_text
 from robdsl.graph.flatten import FlatStage, flatten
 from robdsl.graph.layout import Stage
-from robdsl.graph.net import Net, live_stages
+from robdsl.graph.net import Net
 from robdsl.graph.operations import (
     CellOperation,
     ChainOperation,
@@ -37,8 +45,10 @@ from robdsl.graph.operations import (
     SumOperation,
 )
 from robdsl.graph.shapes import Shape
+from robdsl.syntax import nodes
 
-IMAGE = "image"
+#: The node of the image; a keyword of the language, so that no stage can be called so.
+IMAGE = "input"
 
 
 def input_shapes(net: Net, stage: Stage) -> tuple[Shape, ...]:
@@ -47,17 +57,12 @@ def input_shapes(net: Net, stage: Stage) -> tuple[Shape, ...]:
 
 
 def flat_stages(net: Net) -> tuple[tuple[Stage, FlatStage], ...]:
-    """The stages that the result needs, as lists of primitives."""
-    live = live_stages(net.stages)
-    return tuple(
-        (stage, flatten(stage.operation, input_shapes(net, stage)))
-        for index, stage in enumerate(net.stages)
-        if index in live
-    )
+    """The stages as lists of primitives."""
+    return tuple((stage, flatten(stage.operation, input_shapes(net, stage))) for stage in net.stages)
 
 
 def primitive_graph(net: Net) -> nx.MultiDiGraph[str]:
-    """Every value of the net that its result needs."""
+    """Every value of a net."""
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=net.name)
     graph.add_node(
         IMAGE,
@@ -68,12 +73,11 @@ def primitive_graph(net: Net) -> nx.MultiDiGraph[str]:
         params=0,
         macs=0,
         depth=0,
-        span=net.stages[0].span,
+        span=_image_span(net),
         stage="",
     )
     results: dict[int, str] = {-1: IMAGE}
-    number = {id(stage): index for index, stage in enumerate(net.stages)}
-    for stage, flat in flat_stages(net):
+    for number, (stage, flat) in enumerate(flat_stages(net)):
         places = [results[index] for index in stage.inputs]
         for step in flat.steps[flat.arity :]:
             name = f"{stage.name}.{step.key}" if step.key else stage.name
@@ -94,9 +98,15 @@ def primitive_graph(net: Net) -> nx.MultiDiGraph[str]:
             for place, index in enumerate(step.inputs):
                 graph.add_edge(places[index], name, place=place)
             places.append(name)
-        results[number[id(stage)]] = places[flat.output]
+        results[number] = places[flat.output]
     graph.graph["output"] = results[len(net.stages) - 1]
     return graph
+
+
+def _image_span(net: Net) -> Span:
+    body = net.layout.bound.definition.body
+    statements = body if isinstance(body, tuple) else ()
+    return next(each.span for each in statements if isinstance(each, nodes.Image))
 
 
 def cell_graphs(net: Net) -> tuple[nx.MultiDiGraph[str], ...]:
@@ -133,9 +143,18 @@ def cell_graph(net: Net, stage: Stage, operation: CellOperation) -> nx.MultiDiGr
     for node in cell.nodes.values():
         for place, operand in enumerate(node.operands):
             graph.add_edge(
-                operand, node.name, key=f"{node.name}[{place}]", op="join", choice=None, direct=_direct(cell, operand, node.name),
-                place=place, shape=cell.nodes[operand].shape, span=node.span, params=0, macs=0,
-            )  # fmt: skip
+                operand,
+                node.name,
+                key=f"{node.name}[{place}]",
+                op="join",
+                choice=None,
+                direct=_direct(cell, operand, node.name),
+                place=place,
+                shape=cell.nodes[operand].shape,
+                span=node.span,
+                params=0,
+                macs=0,
+            )
     for edge in cell.edges:
         _add_edges(graph, cell, edge, operation.choice)
     return graph
