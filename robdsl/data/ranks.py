@@ -44,13 +44,19 @@ class Ranks:
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over all processes, in place; returns its argument."""
         if self.world > 1:
-            dist.all_reduce(tensor)
+            plain = tensor.contiguous()  # the exchange takes no other memory order
+            dist.all_reduce(plain)
+            if plain is not tensor:
+                tensor.copy_(plain)
         return tensor
 
     def broadcast(self, tensor: Tensor) -> Tensor:
         """The first process's values, in place; returns its argument."""
         if self.world > 1:
-            dist.broadcast(tensor, 0)
+            plain = tensor.contiguous()
+            dist.broadcast(plain, 0)
+            if plain is not tensor:
+                tensor.copy_(plain)
         return tensor
 
     def broadcast_json(self, value: Any, device: torch.device) -> Any:

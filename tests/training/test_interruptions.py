@@ -113,7 +113,7 @@ def newest(folder: Path) -> str:
     return max((path.stem for path in folder.glob("checkpoints/*.json")), default="")
 
 
-@pytest.mark.parametrize("name", ["natural", "pgd", "trades", "free"])
+@pytest.mark.parametrize("name", METHODS)
 def test_two_processes_train_as_one(name: str, tmp_path: Path) -> None:
     """An odd batch, shared unequally; norms, attacks, augmentation and validation over both processes."""
     changes = {**METHODS[name], "batch": 13, "clip": 1.0, "average": 0.8}
