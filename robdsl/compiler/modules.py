@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from robdsl.graph.primitives import Primitive
@@ -70,8 +70,11 @@ def _positions(x: Tensor) -> Tensor:
     return x.flatten(2).mT.unsqueeze(1)
 
 
-def zeros(x: Tensor, shape: Shape) -> Tensor:
+def zeros(x: Tensor | fx.Proxy, shape: Shape) -> Tensor:
     """Zeros of a ``shape`` for each image of ``x``, of its type, on its device and in its memory format."""
+    if isinstance(x, fx.Proxy):  # traced by torch.fx: it stays one operation
+        traced: Any = x.tracer.create_proxy("call_function", zeros, (x, shape), {})
+        return cast(Tensor, traced)
     layout = torch.contiguous_format
     if x.dim() == 4 and len(shape) == 3 and _is_channels_last(x):
         layout = torch.channels_last

@@ -228,6 +228,14 @@ def test_torch_export_with_any_batch() -> None:
     )
 
 
+def test_symbolic_tracing_makes_one_graph() -> None:
+    model = small(SPARSE).eval()
+    traced = fx.symbolic_trace(model)
+    torch.testing.assert_close(traced(images(2)), model(images(2)), rtol=0, atol=0)
+    inlined = {node.target for node in traced.graph.nodes if node.op == "call_module"}
+    assert "robnet_cell_1.x1_to_n0.sep_conv_3x3.conv_2" in inlined and "robnet_cell_1" not in inlined
+
+
 # --- many processes
 
 
