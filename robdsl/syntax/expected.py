@@ -9,7 +9,7 @@ from robdsl.diagnostics import codes
 from robdsl.diagnostics.diagnostic import Diagnostic, did_you_mean
 from robdsl.diagnostics.source import Source, Span
 from robdsl.syntax.lexer import keywords
-from robdsl.syntax.words import END, Word
+from robdsl.syntax.words import END, Word, shortened
 
 _SHOWN = {
     "NAME": "a name", "NUMBER": "a number", "STRING": "a string", "EQUAL": "`=`", "COLON": "`:`",
@@ -91,11 +91,6 @@ def describe(source: Source, words: list[Word], index: int, start: int, accepted
     if word.type == END:
         return codes.INCOMPLETE.at(_behind(source, before), label, help=help)
     return codes.UNEXPECTED.at(word.span, label, found=shortened(word.text), help=help)
-
-
-def shortened(text: str) -> str:
-    """A word of the text, of a length fit for a message."""
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _behind(source: Source, word: Word | None) -> Span:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
+from robdsl.diagnostics import codes
 from robdsl.diagnostics.diagnostic import RobError
-from robdsl.diagnostics.source import Source
+from robdsl.diagnostics.source import Source, Span
 from robdsl.syntax import nodes
 from robdsl.syntax.breaking import INDENT, WIDTH
 from robdsl.syntax.comments import Item, arrange
 from robdsl.syntax.nodes import Comment
-from robdsl.syntax.parser import parse
+from robdsl.syntax.parser import MAX_FILE, parse
 from robdsl.syntax.statements import edge_lines, header_lines, statement_lines
 
 _DEFINES_BLOCK = (nodes.CellDefinition, nodes.NetDefinition)
@@ -29,15 +30,25 @@ def format_source(source: Source) -> str:
     """The canonical text of a source.
 
     Raises:
-        RobError: the source has syntax errors.
+        RobError: the source has syntax errors, or its canonical text would be too large to be read again.
         FormatError: the formatter broke one of its laws; nothing should be written then.
     """
     return format_checked(parse(source))
 
 
 def format_checked(file: nodes.File) -> str:
-    """As `format_tree`, with its laws checked; raises `FormatError` when one does not hold."""
+    """As `format_tree`, with its laws checked.
+
+    Raises:
+        RobError: the text would be too large to be read again.
+        FormatError: a law does not hold.
+    """
     text = format_tree(file)
+    if len(text) > MAX_FILE:
+        help = "its canonical text would be; split it and `use` the parts"
+        raise RobError(
+            [codes.FILE_SIZE.at(Span(file.span.source, 0, 0), bound=f"{MAX_FILE:,} characters", help=help)]
+        )
     try:
         again = parse(Source("<formatted>", text))
     except RobError as error:

@@ -17,7 +17,7 @@ from robdsl.diagnostics.diagnostic import Code, Diagnostic, Label, Report
 from robdsl.diagnostics.source import Source, Span
 from robdsl.syntax.lexer import words
 from robdsl.syntax.nodes import Comment
-from robdsl.syntax.words import END, Word
+from robdsl.syntax.words import END, Word, shortened
 
 _ENDS_STATEMENT = frozenset({"NAME", "NUMBER", "STRING", "TRUE", "FALSE", "NONE", "RPAR", "RBRACE"})
 _CONTINUES = frozenset({"VBAR", "PLUS", "ARROW", "THEN", "ELSE", "AND", "OR"})
@@ -27,6 +27,7 @@ _BEGINS_DEFINITION = frozenset({"USE", "OP", "CELL", "NET", "SPACE"})
 _BEGINS_STATEMENT = _BEGINS_DEFINITION | {"LET", "REQUIRE", "INPUT", "REPEAT", "PICK", "META"}
 _CLOSING = {"LPAR": ("RPAR", ")"), "LBRACE": ("RBRACE", "}")}
 
+_BLANKS = re.compile(r"[ \t\f]*")
 _EXPONENT = re.compile(r"[0-9.]+[eE][+-]?[0-9]+")
 
 #: How deep brackets may nest.
@@ -79,7 +80,8 @@ class Layout:
                 if kind == "BAD_CHARACTER":
                     continue
                 kind = word.type
-            if new_line:
+            first = new_line
+            if first:
                 if kind in _BEGINS_STATEMENT:
                     self._close_forgotten(word)
                     if not self._labelled(kind):
@@ -96,7 +98,7 @@ class Layout:
             elif kind == "LPAR" or kind == "LBRACE":
                 if not self._opens(word):
                     break
-            elif (kind == "RPAR" or kind == "RBRACE") and not self._closes(word):
+            elif (kind == "RPAR" or kind == "RBRACE") and not self._closes(word, first):
                 continue
             elif kind == "ARROW" and not self._in_block():
                 self._close_before_edge(word)
@@ -150,7 +152,7 @@ class Layout:
                 self.errors.append(codes.IMAGE_FORM.at(word.span, help="put spaces around each `x`"))
             else:
                 self.errors.append(
-                    codes.NUMBER.at(word.span, number=_short(word.text), help=_number_help(word.text))
+                    codes.NUMBER.at(word.span, number=shortened(word.text), help=_number_help(word.text))
                 )
             word.type = "NUMBER"
             word.text = "1"
@@ -175,8 +177,8 @@ class Layout:
             return False
         return True
 
-    def _closes(self, word: Word) -> bool:
-        """Pairs a closing bracket; False when it closes nothing and is left out."""
+    def _closes(self, word: Word, first: bool) -> bool:
+        """Pairs a closing bracket, the first of its line or not; False when it closes nothing and is left out."""
         opening = "LPAR" if word.type == "RPAR" else "LBRACE"
         partner = next(
             (i for i in reversed(range(len(self._open))) if self._open[i][0].type == opening), None
@@ -188,7 +190,7 @@ class Layout:
         for _ in crossed:
             self._close_as_forgotten(word.span)
         opened, block = self._open[-1]
-        if opening == "LBRACE":
+        if opening == "LBRACE" and first:
             self._suspect = self._suspect or self._crooked(word, opened)
         if block:
             self._end()
@@ -198,39 +200,40 @@ class Layout:
         return True
 
     def _crooked(self, closing: Word, opened: Word) -> Word | None:
-        """The opening brace, when its closing one stands where that of a block around it should."""
+        """The opening brace, when its closing one, first on its line, stands where that of another should."""
         indent = self._indent(closing)
-        if self._indent(opened) == indent or not self._first(closing):
+        if self._indent(opened) == indent:
             return None
         around = [word for word, block in self._open[:-1] if block]
         return opened if any(self._indent(word) == indent for word in around) else None
 
-    def _indent(self, word: Word) -> str:
-        line = self.source.text.rfind("\n", 0, word.span.start) + 1
-        text = self.source.text[line : word.span.start]
-        return text[: len(text) - len(text.lstrip())]
+    def _indent(self, word: Word) -> int:
+        """How far the line of a word is indented."""
+        start = self._line(word)
+        indentation = _BLANKS.match(self.source.text, start)
+        return indentation.end() - start if indentation else 0
 
-    def _first(self, word: Word) -> bool:
-        """Whether a word is the first on its line."""
-        line = self.source.text.rfind("\n", 0, word.span.start) + 1
-        return not self.source.text[line : word.span.start].strip()
+    def _line(self, word: Word) -> int:
+        """Where the line of a word begins."""
+        return self.source.text.rfind("\n", 0, word.span.start) + 1
 
     def _close_forgotten(self, word: Word) -> None:
         """Closes what was forgotten before a statement that begins a line, so that one slip is one error."""
-        start = word.span.start
-        margin = start == 0 or self.source.text[start - 1] == "\n"
-        definition = word.type in _BEGINS_DEFINITION and margin
+        definition = word.type in _BEGINS_DEFINITION and self._line(word) == word.span.start
         while self._open and (definition or not self._open[-1][1]):
             self._close_as_forgotten(word.span)
 
     def _close_before_edge(self, arrow: Word) -> None:
         """Closes what must have been forgotten before the line on which ``a, b ->`` stands."""
-        line = self.source.text.rfind("\n", 0, arrow.span.start) + 1
-        start = len(self.words)
-        while start and self.words[start - 1].span.start >= line:
+        line, start = self._line(arrow), len(self.words)
+        while (
+            start
+            and self.words[start - 1].type in ("NAME", "COMMA")
+            and self.words[start - 1].span.start >= line
+        ):
             start -= 1
         sources = self.words[start:]
-        if not sources or any(word.type not in ("NAME", "COMMA") for word in sources):
+        if not sources or (start and self.words[start - 1].span.start >= line):
             return
         del self.words[start:]
         while not self._in_block():
@@ -294,10 +297,6 @@ class Layout:
         while self._open:
             self._close_as_forgotten(None)
         self._end()
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _character_label(character: str) -> str:

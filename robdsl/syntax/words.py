@@ -25,3 +25,8 @@ class Word:
     text: str
     span: Span
     depth: int = 0
+
+
+def shortened(text: str) -> str:
+    """A word of the text, of a length fit for a message."""
+    return text if len(text) <= 40 else text[:37] + "..."

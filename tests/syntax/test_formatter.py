@@ -614,6 +614,13 @@ def test_what_no_text_can_say_is_refused(statement: nodes.Use | nodes.Definition
         format_checked(nodes.File((statement,)))
 
 
+@pytest.mark.slow
+def test_a_text_whose_canonical_form_is_too_large_is_refused() -> None:
+    wide = "a_name_of_some_length, another -> a_name_of_the_same : f\n"
+    with pytest.raises(RobError, match="larger than the bound of 1,000,000 characters"):
+        formatted("cell c {\n" + wide + "a->b:f\n" * 20_000 + "}\n")
+
+
 def test_a_text_with_errors_is_not_formatted() -> None:
     with pytest.raises(RobError):
         formatted("op f = a |")
