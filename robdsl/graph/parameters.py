@@ -26,20 +26,25 @@ def chain_of_spaces(bound: Bound) -> tuple[Bound, ...]:
         Fault: the spaces stand in each other in a circle, or too many of them.
         Poisoned: it stands in something that is no space, which its own check says.
     """
+    return tuple(_outwards(bound))
+
+
+def _outwards(bound: Bound) -> Iterator[Bound]:
     chain = [bound]
     while True:
+        yield chain[-1]
         definition = chain[-1].definition
         assert isinstance(definition, nodes.NetDefinition)
         if definition.base is None:
-            return tuple(chain)
+            return
         base = chain[-1].file.scope.get(definition.base.callee.name)
         if base is None or base.kind != "space":
             raise Poisoned
         if base in chain:
             raise Fault(_circle(chain[chain.index(base) :]))
         if len(chain) > MAX_SPACES:
-            bound_ = f"{MAX_SPACES} spaces in one another"
-            raise Fault(codes.CALL_DEPTH.at(definition.base.span, bound=bound_))
+            deep = f"{MAX_SPACES} spaces in one another"
+            raise Fault(codes.CALL_DEPTH.at(definition.base.span, bound=deep))
         chain.append(base)
 
 
@@ -49,16 +54,17 @@ def sound_chain(elaborator: Elaborator, bound: Bound) -> tuple[Bound, ...]:
     Raises:
         Poisoned: one of them is wrong, which was reported.
     """
-    sound = elaborator.sound(bound)
+    chain: list[Bound] = []
+    sound = True
     with elaborator.reporting():
-        chain = chain_of_spaces(bound)
-    for each in chain[1:]:
-        sound = elaborator.sound(each) and sound
+        for each in _outwards(bound):
+            sound = elaborator.sound(each) and sound
+            chain.append(each)
     wrong = [each for bound in chain[:-1] for each in _wrong_arguments(bound, chain[-1])]
     elaborator.report.extend(wrong)
     if wrong or not sound:
         raise Poisoned
-    return chain
+    return tuple(chain)
 
 
 def _circle(circle: list[Bound]) -> Diagnostic:
