@@ -21,6 +21,9 @@ def test_net(name: str) -> None:
     sized_as_counted(robdsl.load(name))
 
 
-@pytest.mark.parametrize("name", ["cell_based_denoise", "darts", "nas_bench_201"])
+SLOW = pytest.param("darts", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", ["cell_based_denoise", SLOW, "nas_bench_201"])
 def test_supernet(name: str) -> None:
     sized_as_counted(robdsl.load_space(name).supernet())
