@@ -1,5 +1,4 @@
-"""Checks before an evaluation is believed: is there anything about this model that fools attacks, not just
-images?
+"""Checks before an evaluation is believed: is there anything about a model that fools the attacks?
 
 Each finding has a stable code and an entry in `CHECKS`. They follow what is known to make robustness look
 larger than it is (Athalye, Carlini & Wagner 2018; Croce & Hein 2020; Carlini et al. 2019).

@@ -36,9 +36,7 @@ class TransferMatrix:
     robust: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     def accuracy(self, source: str, target: str, attack: str) -> float:
-        """The share of adversarial examples that `target` gets right, in [0, 1]; not a number for no
-        examples.
-        """
+        """The share of adversarial examples that `target` gets right; not a number if there are none."""
         return self.correct[source, target, attack] / self.total if self.total else float("nan")
 
     def rows(self) -> list[dict[str, str | int | float]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -135,3 +137,21 @@ def test_data_parallel_wrappers_are_asked_inside() -> None:
     assert torch.equal(
         pgd(wrapper, x, y, steps=2, generator=seeded()), pgd(inner, x, y, steps=2, generator=seeded())
     )
+
+
+@pytest.mark.parametrize("kind", ["fx", "export", "compile"])
+def test_models_that_tools_have_made(kind: str) -> None:
+    net = digits_net().eval()
+    x, y = digits(6)
+    model: Any
+    if kind == "fx":
+        model = torch.fx.symbolic_trace(net)
+    elif kind == "export":
+        model = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},)).module()
+    else:
+        model = torch.compile(net, backend="aot_eager")
+    before = Snapshot(net)
+    expected = PGD(steps=3, restarts=2)(net, x, y, generator=seeded())
+    result = PGD(steps=3, restarts=2)(model, x, y, generator=seeded())
+    before.check()
+    assert torch.equal(result.images, expected.images)

@@ -149,11 +149,12 @@ def test_every_floating_dtype(name: str, dtype: torch.dtype) -> None:
         assert float((result.images.double() - x.double()).abs().max()) <= 8 / 255
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("name", sorted(robdsl.attacks.ATTACKS))
-def test_memory_format_is_kept(name: str, natural_net: nn.Module) -> None:
+def test_memory_format_is_kept(name: str, norm: str, natural_net: nn.Module) -> None:
     x = torch.rand(4, 3, 8, 8, generator=seeded()).to(memory_format=torch.channels_last)
     net = nn.Sequential(nn.Conv2d(3, 1, 1), natural_net).eval()
-    images = quick(name)(net, x, torch.zeros(4, dtype=torch.int64), generator=seeded()).images
+    images = quick(name, "0.3", norm)(net, x, torch.zeros(4).long(), generator=seeded()).images
     assert images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
 
 

@@ -19,7 +19,7 @@ from robdsl.attacks.methods.projected_gradient import BIM, PGD
 
 
 class FoolboxBackend(Backend):
-    """The attacks of foolbox. It has no AutoAttack."""
+    """The attacks of foolbox. It has no AutoAttack; where its C&W finds nothing, it returns a black image."""
 
     name: ClassVar[str] = "foolbox"
     module: ClassVar[str] = "foolbox"

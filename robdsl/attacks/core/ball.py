@@ -47,8 +47,7 @@ class _Ball(ABC):
 
     @abstractmethod
     def climb_(self, images: Tensor, gradient: Tensor, size: float | Tensor, scratch: Tensor) -> Tensor:
-        """Take a steepest-ascent step of `size` (a number, or a tensor that broadcasts) in this norm, in
-        place.
+        """Take a step of steepest ascent in this norm, in place; `size` is a number or broadcasts.
 
         A gradient that is zero or not a number moves nothing. `scratch` has the shape of `images`; its
         content is lost. `gradient` is left as it was.
@@ -139,9 +138,8 @@ class L2Ball(_Ball):
         direction = draws.normal(*images.shape, dtype=images.dtype)
         dimensions = images[0].numel()
         radius = draws.uniform(len(images)).pow_(1 / dimensions).mul_(min(self.eps, math.sqrt(dimensions)))
-        lengths = l2_norms(direction)
-        direction.mul_(per_example(radius / lengths, images))
-        return self.project_(direction.add_(images))
+        direction.mul_(per_example(radius / l2_norms(direction), images))
+        return self.project_(images.clone().add_(direction))
 
     def distances(self, images: Tensor, centres: Tensor) -> Tensor:
         return l2_norms(images - centres)

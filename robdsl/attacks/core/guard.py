@@ -41,26 +41,24 @@ def undisturbed(model: nn.Module, mode: Mode = "eval") -> Iterator[None]:
             parameter.requires_grad_(False)
         if mode != "keep":
             for module, training in modes:
-                # Not module.train(): exported programs refuse it, and overrides of it may do more than set a
-                # flag.
+                # Not module.train(): exported programs refuse it, and overrides may do more than set a flag.
                 if training != (mode == "train"):
                     module.training = mode == "train"
         yield
     finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
         for module, training in modes:
             if module.training != training:
                 module.training = training
         for buffer in buffers:
             buffer.restore()
-        for parameter in parameters:
-            parameter.requires_grad_(True)
 
 
 def _buffers(model: nn.Module) -> Iterator[_Buffer]:
     for module in model.modules():
-        for name, tensor in module._buffers.items():  # no public way to tell which module holds which buffer
-            if tensor is not None:
-                yield _Buffer(module, name, tensor)
+        for name, tensor in module.named_buffers(recurse=False):
+            yield _Buffer(module, name, tensor)
 
 
 class _Buffer:
@@ -75,8 +73,8 @@ class _Buffer:
 
     @torch.no_grad()
     def restore(self) -> None:
-        if self._module._buffers.get(self._name) is not self._tensor:
-            self._module._buffers[self._name] = self._tensor
+        if getattr(self._module, self._name) is not self._tensor:
+            setattr(self._module, self._name, self._tensor)
         # An untouched buffer is left alone: writing to it would break a pending backward pass that saved it.
         if self._version is None or _version(self._tensor) != self._version:
             self._tensor.copy_(self._copy)

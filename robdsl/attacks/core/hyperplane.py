@@ -11,7 +11,7 @@ from robdsl.attacks.core.ball import Norm
 def project_onto_hyperplane(points: Tensor, normals: Tensor, gaps: Tensor, norm: Norm) -> Tensor:
     """Move each point the shortest way, in `norm`, to where its linear function is zero, within [0, 1].
 
-    Minimizes |z - x| over z in [0, 1]^d with <w, z> + b = 0 (Croce & Hein 2020a, eq. 4). Every coordinate
+    Minimizes |z - x| over z in [0, 1]^d with <w, z> + b = 0 (FAB, section 2.2). Every coordinate
     moves
     towards the plane: in L-infinity all at the same speed, in L2 each at the speed |w_i|, until it meets the
         box.

@@ -212,9 +212,7 @@ class Attack(ABC):
 
     @abstractmethod
     def _perturb(self, problem: Problem) -> Tensor:
-        """Adversarial images for `problem` (not empty), as new memory; the caller brings them into the
-        budget.
-        """
+        """Adversarial images for `problem`, which is not empty; the caller brings them into the budget."""
 
     @contextmanager
     def _attacking(
@@ -246,16 +244,16 @@ class Attack(ABC):
             )
 
     def _bounded(self, problem: Problem) -> Tensor:
-        """The images of `_perturb`, in the budget and the box; pixels that are not numbers become clean
-        again.
+        """What `_perturb` makes, in the budget, the box and the clean images' memory format.
+
+        Pixels that are not numbers become clean again.
         """
-        if not len(problem.images):
-            return problem.images.clone()
-        adversarial = self._perturb(problem)
-        torch.where(adversarial.isnan(), problem.images, adversarial, out=adversarial)
-        return problem.ball.project_(
-            adversarial.clamp_(0, 1)
-        )  # the box first: it is no way off from infinity
+        clean = problem.images
+        if not len(clean):
+            return clean.clone()
+        made = self._perturb(problem)
+        bounded = torch.where(made.isnan(), clean, made, out=torch.empty_like(clean))
+        return problem.ball.project_(bounded.clamp_(0, 1))  # the box first: infinity has no nearest point
 
     def _starting_images(self, problem: Problem, *, random: bool) -> Tensor:
         """New memory to move: the given start in the budget, else a random one, else the clean images."""
@@ -283,9 +281,7 @@ class Attack(ABC):
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """`tensor` without history. A detached one shares memory; an inference tensor is of no use to
-    autograd.
-    """
+    """`tensor` without history: detached, or a copy of an inference tensor, which autograd has no use for."""
     return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 

@@ -23,24 +23,20 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """The same, summed in one kernel.
 
-    The sum, not the mean: an example's gradient does not depend on the batch it is in, nor vanish in a large
-        one.
+    The sum, not the mean: an example's gradient then does not depend on the batch, nor vanish in a large one.
     """
     return F.cross_entropy(logits, labels, reduction="sum")
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """The best wrong logit minus the right one (Carlini & Wagner 2017, f_6 with the sign turned): fooled if >
-    0.
-    """
+    """The best wrong logit minus the right one, positive once fooled (Carlini & Wagner 2017, -f_6)."""
     right = labels.unsqueeze(1)
     wrong = logits.scatter(1, right, -torch.inf).amax(1)
     return wrong - logits.gather(1, right).squeeze(1)
 
 
 def dlr(logits: Tensor, labels: Tensor) -> Tensor:
-    """The difference of logits ratio (Croce & Hein 2020, eq. 6): the margin over the first minus the third
-    logit.
+    """The difference of logits ratio: the margin over first minus third logit (Croce & Hein 2020, eq. 6).
 
     Invariant to shifts and scalings of the logits. With two classes there is no third, and the loss is the
     margin.

@@ -26,8 +26,7 @@ class Query:
 
     Args:
         model: maps images (N, ...) in [0, 1] to logits (N, C). Of a `DistributedDataParallel` wrapper the
-            module
-            inside is asked: input gradients need no reduction, and the wrapper's bookkeeping is for training.
+            module inside is asked: input gradients need no reduction, and its bookkeeping is for training.
 
     Attributes:
         model: the module asked; what asks it past this object is not counted.

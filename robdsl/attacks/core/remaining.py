@@ -11,9 +11,8 @@ class Remaining:
 
     An attack keeps its state in rows, one for each example it still works on. After each step it tells
     `record` which rows fool the model now, and asks `keep` whether rows should be dropped. Rows are dropped
-    in lots, when an
-    eighth of them is done: each drop changes the batch size, which convolution tuners and compilers do not
-        like.
+    in lots, when an eighth of them is done: each drop changes the batch size, which convolution tuners and
+    compilers do not like.
 
     Both synchronize with the device once.
 

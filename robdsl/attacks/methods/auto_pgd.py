@@ -25,8 +25,7 @@ class _AutoPGD(Attack):
     Attributes:
         steps: iterations of a run, one forward and one backward pass each; fooled examples leave.
         restarts: runs from new random starts, on examples not fooled so far.
-        rho: the share of steps between two checkpoints that must improve the loss, or the step size is
-            halved.
+        rho: the share of steps between checkpoints that must raise the loss, or the step size is halved.
     """
 
     steps: int = 100
@@ -183,9 +182,7 @@ class _State:
         return _State(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
     def move(self, problem: Problem, momentum: float) -> Tensor:
-        """Step, and return the new images (eq. 2: x + a (z - x) + (1 - a) (x - previous), z being PGD's
-        step).
-        """
+        """Step: x + a (z - x) + (1 - a) (x - previous), where z is PGD's step from x (eq. 2)."""
         ball, x = problem.ball, self.images
         z = ball.project_(ball.climb_(x.clone(), self.gradient, self.step, torch.empty_like(x)))
         z.mul_(momentum).add_(x, alpha=2 - 2 * momentum).sub_(self.previous, alpha=1 - momentum)

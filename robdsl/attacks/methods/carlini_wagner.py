@@ -19,19 +19,16 @@ class CWL2(Attack):
     """The smallest L2 perturbation that fools: minimizes |x' - x|^2 + c max(z_y - max z_wrong, -confidence).
 
     The image is x' = (tanh(w) + 1) / 2, so that the box holds by itself, and w is moved by Adam. For each
-    example c is
-    searched by bisection: down after a success, up after a failure.
+    example c is searched by bisection: down after a success, up after a failure.
 
     Attributes:
-        eps: None, for as small a perturbation as can be found, or a budget in L2 that the result is projected
-            to.
+        eps: None, for the smallest perturbation there is, or a budget in L2 that the result is projected to.
         steps: Adam steps for each constant, one forward and one backward pass each.
         binary_search_steps: how many constants to try.
         learning_rate: Adam's.
         initial_constant: the first c.
         confidence: the margin asked for, the paper's kappa.
-        abort_early: go on to the next constant when a tenth of the steps has brought no progress to the
-            batch.
+        abort_early: go on to the next constant once a tenth of the steps has brought the batch no progress.
     """
 
     eps: Amount | None = None
@@ -68,9 +65,7 @@ class CWL2(Attack):
         return best.images
 
     def _minimize(self, problem: Problem, constants: Tensor, best: _Best) -> Tensor:
-        """One Adam run from the clean images; returns whether each example was fooled on the way, (N,)
-        bool.
-        """
+        """One Adam run from the clean images; whether each example was fooled on the way, (N,) bool."""
 
         def shortfall(logits: Tensor, labels: Tensor) -> Tensor:
             return constants * (self.confidence - margin(logits, labels)).clamp_min(0)

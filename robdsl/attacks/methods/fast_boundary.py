@@ -1,5 +1,6 @@
-"""FAB: the fast adaptive boundary attack, targeted (Croce & Hein 2020a, "Minimally distorted adversarial
-examples").
+"""FAB: the fast adaptive boundary attack, targeted.
+
+Croce & Hein 2020, "Minimally distorted adversarial examples with a fast adaptive boundary attack".
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from robdsl.attacks.methods.deep_fool import runners_up
 
 @dataclass(frozen=True, kw_only=True)
 class FABTargeted(Attack):
-    """Walks along decision boundaries towards the clean image, for each of the likeliest wrong classes in
-    turn.
+    """Walks along the boundary to each of the likeliest wrong classes, and along it towards the clean image.
 
     With a budget, an example is done at its first adversarial image within it. Without one (``eps=None``),
     all steps are taken and the smallest perturbation of all targets is the result.
@@ -69,16 +69,13 @@ class FABTargeted(Attack):
         return final
 
     def _walk(self, problem: Problem, targets: Tensor, restart: int) -> tuple[Tensor, Tensor]:
-        """One run towards `targets`: the nearest adversarial images found and their distances, inf where
-        none.
-        """
+        """One run towards `targets`: the nearest adversarial images and their distances, inf for none."""
         clean, labels, ball = problem.images, problem.labels, problem.ball
         images = clean.clone()
         if restart:
             images = make_ball(self.norm, clean, min(self.radius, 1.0)).random_start(clean, problem.draws)
             images.sub_(clean).div_(2).add_(clean)
-        # `distances` are per example of the problem as given, `remaining.index` says which those of the rows
-        # are.
+        # One for each example of the problem as given; `remaining.index` says whose the rows are.
         distances = torch.full((len(clean),), torch.inf, device=clean.device, dtype=clean.dtype)
         remaining = Remaining(clean)
         for _ in range(self.steps):
@@ -126,7 +123,5 @@ _SHORTEST = 1e-8
 
 
 def _target_minus_label(logits: Tensor, aims: Tensor) -> Tensor:
-    """The target's logit minus the label's, negative until the target is reached; columns of `aims` in
-    reverse.
-    """
+    """The logit of `aims`' second column minus that of its first: negative until the target is reached."""
     return (logits.gather(1, aims[:, 1:]) - logits.gather(1, aims[:, :1])).squeeze(1)

@@ -12,6 +12,7 @@ from robdsl.attacks.core.amounts import Amount, to_fraction
 from robdsl.attacks.core.interface import DEFAULT_STEP, Attack, Problem
 from robdsl.attacks.core.losses import Loss, dlr, margin, summed_cross_entropy
 from robdsl.attacks.core.query import misclassified
+from robdsl.attacks.core.remaining import Remaining
 
 LossName = Literal["ce", "margin", "dlr"]
 _LOSSES: dict[str, Loss] = {"ce": summed_cross_entropy, "margin": margin, "dlr": dlr}
@@ -31,8 +32,8 @@ class PGD(Attack):
             one more forward pass each to find them.
         random_start: begin from a uniform draw from the budget, not from the clean image.
         loss: what to climb: cross-entropy, the margin, DLR, or a function of logits and labels.
-        skip_fooled: leave an example alone from the step that fools it. Less work on weak models, at the
-            price of one synchronization a step; off, every example takes every step, as is usual.
+        skip_fooled: the images that fool the model first are an example's result, and it leaves the batch.
+            Less work on weak models, for synchronizing at every step; off, every example takes every step.
     """
 
     step_size: Amount = DEFAULT_STEP
@@ -85,20 +86,18 @@ class PGD(Attack):
 
     def _climb_skipping(self, problem: Problem) -> Tensor:
         size, loss = float(to_fraction(self.step_size)), self._loss()
-        final = self._starting_images(problem, random=self.random_start)
-        images, left = final.clone(), torch.arange(len(final), device=final.device)
+        images = self._starting_images(problem, random=self.random_start)
+        remaining = Remaining(images)
         for _ in range(self.steps):
             gradient, _, logits = problem.query.gradient(images, problem.labels, loss)
-            standing = (~misclassified(logits, problem.labels)).nonzero().squeeze(1)
-            if len(standing) < len(left):
-                final[left] = images
-                problem, images, left = problem.select(standing), images[standing], left[standing]
-                gradient = gradient[standing]
-                if not len(left):
-                    return final
+            remaining.record(misclassified(logits, problem.labels), images)
+            keep = remaining.keep()
+            if keep is not None:
+                problem, images, gradient = problem.select(keep), images[keep], gradient[keep]
+                if not len(keep):
+                    break
             problem.ball.project_(problem.ball.climb_(images, gradient, size, torch.empty_like(images)))
-        final[left] = images
-        return final
+        return remaining.finish(images)
 
     def _loss(self) -> Loss:
         return _LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
@@ -115,9 +114,7 @@ class BIM(PGD):
 
 @dataclass(frozen=True, kw_only=True)
 class CW(PGD):
-    """Carlini and Wagner's margin loss under the PGD loop, as robustness papers report "C&W" in
-    L-infinity.
-    """
+    """Carlini and Wagner's margin loss under the PGD loop: what robustness papers call C&W in L-infinity."""
 
     loss: LossName | Loss = "margin"
 

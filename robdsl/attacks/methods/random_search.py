@@ -20,8 +20,7 @@ _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 @dataclass(frozen=True, kw_only=True)
 class Square(Attack):
-    """Changes one square of each image at random, keeps what raises the margin, and makes the squares
-    smaller.
+    """Changes a random square of each image, keeps what raises the margin, and makes the squares smaller.
 
     Needs no gradient, so it also works where gradients are masked: where it beats the gradient attacks,
     those were not to be believed (see `check_results`). Fooled examples leave.
@@ -81,9 +80,7 @@ class Square(Attack):
         return remaining.finish(images)
 
     def _share(self, asked: int) -> float:
-        """The share of pixels in a square after `asked` queries: the paper's schedule, halved again and
-        again.
-        """
+        """The share of pixels in a square after `asked` queries: the paper's schedule of halvings."""
         return float(self.initial_share / 2 ** sum(asked > threshold for threshold in _HALVINGS))
 
 
