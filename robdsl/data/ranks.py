@@ -94,13 +94,17 @@ class Ranks:
 def joined(device: torch.device | str) -> Iterator[Ranks]:
     """Join the other processes that torchrun has started, if it has, for the length of a ``with`` block.
 
-    NCCL where ``device`` is a GPU, else gloo. A group that is already there is used and left as it is.
+    NCCL where ``device`` is a GPU, which must then say which one (``cuda:1``), else gloo. A group that is already
+    there is used and left as it is.
     """
     shared = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if not shared or dist.is_initialized():
         yield Ranks.current()
         return
-    dist.init_process_group("nccl" if torch.device(device).type == "cuda" else "gloo")
+    device = torch.device(device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Ranks.current()
     finally:

@@ -121,7 +121,8 @@ def train(
             "initial weights": initial,
         }
         files = RunFolder(Path(folder), identity)
-        carried = torch.empty(plan.size, *train_data.facts.shape, dtype=model_dtype(model))
+        batch_shape = (plan.size, *train_data.facts.shape)
+        carried = torch.empty(batch_shape, dtype=model_dtype(model), device="meta")  # only its shape matters
         resumed = _resume(files, learner, carried, slice(first, end), ranks, device, tell, stack)
         progress = resumed[1]
 
