@@ -17,12 +17,16 @@ PARALLEL := -n 2 --dist worksteal
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY) ## Compile RobNet-free, report on it, run a forward pass
+demo: $(READY) ## Compile RobNet-free, report on it, train a small RobNet on digits, attack it
 	$(BIN)/robdsl compile archs/robnet_free.rob -o build/robnet_free.py
 	$(BIN)/robdsl info archs/robnet_free.rob
 	$(BIN)/python -c "import torch, robdsl; \
 		model = robdsl.compile(robdsl.load('archs/robnet_free.rob')).eval(); \
 		print('two images in, logits out:', tuple(model(torch.rand(2, 3, 32, 32)).shape))"
+	$(BIN)/robdsl train robnet_small --set width=4 --set layers=3 --data digits --epochs 4 --steps 3 \
+		--device cpu --channels-last -o build/demo
+	$(BIN)/robdsl attack build/demo/net.rob --weights build/demo/best.safetensors --data digits \
+		--attack fgsm,pgd20 --device cpu -o build/demo/attack
 
 test: $(READY) ## Run the tests that are not marked slow (under 12 minutes on two cores)
 	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)
