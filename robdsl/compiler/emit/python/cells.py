@@ -281,9 +281,9 @@ class _CellWriter:
         if not self.idle:
             return
         edge = self.environment.names.inner().variable("edge")
-        self.init.extend(
-            lines(tuple_of(self.idle), 8, f"for {edge} in filter(None, ", "):  # these lead nowhere")
-        )
+        present = call("filter", "None", tuple_of(self.idle))
+        self.init.append("        # These lead nowhere; they have weights, but do not learn.")
+        self.init.extend(lines(present, 8, f"for {edge} in ", ":"))
         self.init.append(f"            {edge}.requires_grad_(False)")
 
     def _flows(self, edge: CellEdge, presence: Presence) -> None:

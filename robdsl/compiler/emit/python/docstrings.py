@@ -6,7 +6,7 @@ from __future__ import annotations
 def docstring(text: str, indent: int = 0) -> list[str]:
     """The lines of a docstring that says ``text``, whose first line is ours and ends in no quote or backslash."""
     margin = " " * indent
-    first, *rest = [_escaped(line).rstrip() for line in text.expandtabs(4).split("\n")]
+    first, *rest = [_escaped(line).rstrip() for line in text.split("\n")]
     while rest and not rest[-1]:
         rest.pop()
     if not rest and len(margin) + len(first) + 6 <= 88 and first[-1:] not in ('"', "\\"):
@@ -16,8 +16,10 @@ def docstring(text: str, indent: int = 0) -> list[str]:
 
 def _escaped(line: str) -> str:
     """A line inside a triple-quoted string; characters that do not show are written by number."""
-    line = line.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    return "".join(each if each.isprintable() else _numbered(each) for each in line)
+    said = line.lstrip(" \t")
+    indent = line[: len(line) - len(said)].expandtabs(4)
+    said = said.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return indent + "".join(each if each.isprintable() else _numbered(each) for each in said)
 
 
 def _numbered(character: str) -> str:

@@ -62,6 +62,11 @@ def dict_of(parts: Iterable[tuple[str, Code]]) -> Group:
     return Group("{", tuple(Item(code, f'"{name}": ') for name, code in parts), "}")
 
 
+def _stands_alone(item: Item) -> bool:
+    """Whether an item gets a line of its own as soon as its group is broken: the parts of a chain."""
+    return isinstance(item.code, Repeated) or (isinstance(item.code, Group) and bool(item.before))
+
+
 def flat(code: Code) -> str:
     """The code on one line."""
     match code:
@@ -87,9 +92,7 @@ def lines(code: Code, indent: int, before: str = "", after: str = "") -> list[st
             return [f"{margin}{before}*(", *inner, f"{margin}){after}"]
         case Group(items=()):
             return [line]
-        case Group() if code.head[:-1] and not any(
-            isinstance(item.code, Group | Repeated) for item in code.items
-        ):
+        case Group() if code.head[:-1] and not any(map(_stands_alone, code.items)):
             inside = f"{margin}    {', '.join(item.before + flat(item.code) for item in code.items)}"
             if len(inside) <= WIDTH:
                 return [f"{margin}{before}{code.head}", inside, f"{margin}{code.tail}{after}"]

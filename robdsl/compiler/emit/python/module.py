@@ -71,7 +71,7 @@ def _joined(blocks: Sequence[Sequence[str]]) -> str:
 
 
 def _makers(name: str) -> tuple[str, ...]:
-    plain = name.strip("_")
+    plain = name.strip("_").lower()
     return (plain, f"{plain}_net", f"make_{plain}") if plain[:1].isalpha() else (f"make_{plain}", "make_net")
 
 

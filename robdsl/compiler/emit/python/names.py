@@ -64,6 +64,6 @@ def camel_case(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name that neither a class nor Python treats in its own way: no underscores in front, not too long."""
-    bare = re.sub(r"^_+", "", name)[:LONGEST]
+    """A name as variables have it: small letters, no underscores in front, not too long."""
+    bare = re.sub(r"^_+", "", name)[:LONGEST].lower()
     return bare if bare[:1].isalpha() else f"value_{bare}".rstrip("_")

@@ -235,6 +235,8 @@ class NetWriter:
             arguments, latest = ("last" if arity == 1 else "previous, last"), "last"
         else:
             arguments, latest = ("outputs[-1]" if arity == 1 else f"*outputs[-{arity}:]"), "outputs[-1]"
+        if access is None and not (first or kept or self.window > 2):
+            return
         value = f"{access}({arguments})" if access else latest
         if self.window > 2:
             made = f"outputs = [{value}] * {self.window}" if first else f"outputs = [*outputs[1:], {value}]"
