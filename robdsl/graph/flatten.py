@@ -104,7 +104,9 @@ def _needed(arity: int, steps: Sequence[Step], output: int, places: Mapping[str,
     new = {old: place for place, old in enumerate(sorted(needed))}
     kept = tuple(replace(steps[old], inputs=tuple(new[each] for each in steps[old].inputs)) for old in new)
     idle = tuple(step for old, step in enumerate(steps) if old not in needed and step.primitive is not None)
-    return FlatStage(arity, kept, new[output], {name: new[old] for name, old in places.items() if old in new}, idle)
+    return FlatStage(
+        arity, kept, new[output], {name: new[old] for name, old in places.items() if old in new}, idle
+    )
 
 
 def _told_apart(steps: Sequence[Step]) -> list[Step]:
@@ -153,7 +155,8 @@ class _Writer:
                 return entering
             case SumOperation():
                 parts = tuple(
-                    self.operation(part, entering, _join(key, part_name(part, index))) for index, part in enumerate(operation.parts)
+                    self.operation(part, entering, _join(key, part_name(part, index)))
+                    for index, part in enumerate(operation.parts)
                 )
                 return self.add(_join(key, "sum"), "sum", parts, operation.out_shape, operation.span)
             case CellOperation():

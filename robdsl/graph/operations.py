@@ -69,6 +69,8 @@ class Operation:
 
 @dataclass(frozen=True, eq=False)
 class PrimitiveOperation(Operation):
+    """A primitive with its arguments."""
+
     primitive: Primitive = field(kw_only=True)
 
     @cached_property

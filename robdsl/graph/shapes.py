@@ -11,6 +11,7 @@ def show(shape: Shape) -> str:
 
 
 def is_map(shape: Shape) -> bool:
+    """Whether a value is a map of channels x height x width, and not a vector."""
     return len(shape) == 3
 
 

@@ -18,7 +18,9 @@ SLOW = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in HOSTILE])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in HOSTILE]
+)
 def test_hostile_programs(name: str) -> None:
     text, codes = HOSTILE[name]
     assert {each.code.id for each in check(text)} == codes
@@ -52,7 +54,9 @@ def test_an_op_of_the_same_arguments_never_ends() -> None:
 def test_a_recursion_that_ends_is_fine() -> None:
     net = net_of("f(5)", "op f(n) = if n == 0 then relu else conv(1, n) | f(n - 1)")
     assert net.stages[0].shape == (1, 8, 8)
-    net = net_of("f(4)", "cell f(n) {\nin x\nx -> y : conv(1, n)\ny -> out : if n == 1 then relu else f(n - 1)\n}")
+    net = net_of(
+        "f(4)", "cell f(n) {\nin x\nx -> y : conv(1, n)\ny -> out : if n == 1 then relu else f(n - 1)\n}"
+    )
     assert net.stages[0].shape == (1, 8, 8) and net.cost.depth == 4
 
 

@@ -25,7 +25,8 @@ def steps(cell: str, call: str = "") -> list[tuple[str, str]]:
 
 
 def test_node_order_is_first_mention_the_inputs_first() -> None:
-    cell = cell_of("""
+    cell = cell_of(
+        """
         cell c {
             b, d -> e : relu
             in a, b
@@ -35,7 +36,11 @@ def test_node_order_is_first_mention_the_inputs_first() -> None:
             z -> z2
             y, z2 -> out : conv(1, 4)
         }
-        """.replace("e -> y : conv(3, z2.channels)\n            z -> z2", "z -> z2\n            e -> y : conv(3, z2.channels)"))
+        """.replace(
+            "e -> y : conv(3, z2.channels)\n            z -> z2",
+            "z -> z2\n            e -> y : conv(3, z2.channels)",
+        )
+    )
     assert list(cell.nodes) == ["a", "b", "d", "e", "z", "z2", "y", "out"]
     assert [node.index for node in cell.nodes.values()] == list(range(8))
 
@@ -46,14 +51,25 @@ def test_a_join_mentions_its_target_first() -> None:
 
 
 def test_names_in_expressions_are_no_mention() -> None:
-    cell = cell_of("cell c {\nin x\nx -> a\nlet w = a.channels\nrequire x.height == 8\nx -> b : conv(3, a.channels)\nb -> out\n}")
+    cell = cell_of(
+        "cell c {\nin x\nx -> a\nlet w = a.channels\nrequire x.height == 8\nx -> b : conv(3, a.channels)\nb -> out\n}"
+    )
     assert list(cell.nodes) == ["x", "a", "b", "out"]
 
 
 def test_an_edge_statement_means_every_pair() -> None:
     cell = cell_of("cell c {\nin x\nx -> a, b\na, b -> d, e : relu\nd, e -> out\n}")
     pairs = [(edge.source, edge.target) for edge in cell.edges]
-    assert pairs == [("x", "a"), ("x", "b"), ("a", "d"), ("a", "e"), ("b", "d"), ("b", "e"), ("d", "out"), ("e", "out")]
+    assert pairs == [
+        ("x", "a"),
+        ("x", "b"),
+        ("a", "d"),
+        ("a", "e"),
+        ("b", "d"),
+        ("b", "e"),
+        ("d", "out"),
+        ("e", "out"),
+    ]
 
 
 def test_statements_about_one_pair_add_up() -> None:
@@ -106,11 +122,25 @@ def test_joins(join: str, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(
     "join",
-    ["sum(x, b)", "concat(x, h)", "concat(x, v)", "mul(x, b)", "mul(x, h)", "mul(b, g)", "mul(x, v)", "sum(x, g)", "mul(v, h)"],
+    [
+        "sum(x, b)",
+        "concat(x, h)",
+        "concat(x, v)",
+        "mul(x, b)",
+        "mul(x, h)",
+        "mul(b, g)",
+        "mul(x, v)",
+        "sum(x, g)",
+        "mul(v, h)",
+    ],
 )
 def test_joins_that_do_not_fit(join: str) -> None:
     body = "x -> b : conv(3, 4)\nx -> h : crop(1)\nx -> g : global_avg_pool\nx -> v : flatten"
-    errors = [each for each in check(in_net(f"cell c {{\nin x\n{body}\nout = {join}\n}}")) if each.severity == "error"]
+    errors = [
+        each
+        for each in check(in_net(f"cell c {{\nin x\n{body}\nout = {join}\n}}"))
+        if each.severity == "error"
+    ]
     assert [each.code.id for each in errors] == ["R409"]
     assert len(errors[0].related) == 1  # both places are shown, each with its shape
 
@@ -121,7 +151,9 @@ def test_a_join_keeps_its_order() -> None:
 
 
 def test_nodes_may_bear_the_names_of_joins_and_operations() -> None:
-    cell = cell_of("cell c {\nin x\nx -> concat : relu\nx -> relu : sigmoid\nsum = sum(concat, relu)\nsum -> out\n}")
+    cell = cell_of(
+        "cell c {\nin x\nx -> concat : relu\nx -> relu : sigmoid\nsum = sum(concat, relu)\nsum -> out\n}"
+    )
     assert list(cell.nodes) == ["x", "concat", "relu", "sum", "out"]
 
 
@@ -135,15 +167,23 @@ def test_the_inputs_are_known_above_their_statement() -> None:
 
 def test_a_node_is_known_when_no_edge_into_it_follows() -> None:
     cell_of("cell c {\nin x\nx -> a : conv(3, 5)\nx -> b : conv(3, a.channels)\na, b -> out\n}")
-    assert found("cell c {\nin x\nx -> a\nx -> b : conv(3, a.channels)\nx -> a\na, b -> out\n}") == ["R310 a.channels"]
-    assert found("cell c {\nin x\nx -> b : conv(3, a.channels)\nx -> a\na, b -> out\n}") == ["R310 a.channels"]
+    assert found("cell c {\nin x\nx -> a\nx -> b : conv(3, a.channels)\nx -> a\na, b -> out\n}") == [
+        "R310 a.channels"
+    ]
+    assert found("cell c {\nin x\nx -> b : conv(3, a.channels)\nx -> a\na, b -> out\n}") == [
+        "R310 a.channels"
+    ]
     assert found("cell c {\nin x\nx -> a : conv(3, a.channels)\na -> out\n}") == ["R310 a.channels"]
-    assert found("cell c {\nin x\nx -> b : conv(3, a.channels)\na = concat(x, x)\na, b -> out\n}") == ["R310 a.channels"]
+    assert found("cell c {\nin x\nx -> b : conv(3, a.channels)\na = concat(x, x)\na, b -> out\n}") == [
+        "R310 a.channels"
+    ]
 
 
 def test_what_feeds_a_known_node_may_follow() -> None:
     """None of y's edges are written below; those of its source are."""
-    cell = cell_of("cell c {\nin x\na -> y : relu\nx -> b : conv(3, y.channels)\nx -> a : conv(3, 5)\nb, y -> out\n}")
+    cell = cell_of(
+        "cell c {\nin x\na -> y : relu\nx -> b : conv(3, y.channels)\nx -> a : conv(3, 5)\nb, y -> out\n}"
+    )
     assert cell.nodes["b"].shape == (5, 8, 8)
 
 
@@ -153,7 +193,12 @@ def test_what_depends_on_itself() -> None:
 
 
 def test_a_let_is_known_from_its_line_on() -> None:
-    assert cell_of("cell c(w) {\nin x\nlet half = w // 2\nlet more = half + 1\nx -> out : conv(3, more)\n}", "c(8)").out_shape[0] == 5
+    assert (
+        cell_of(
+            "cell c(w) {\nin x\nlet half = w // 2\nlet more = half + 1\nx -> out : conv(3, more)\n}", "c(8)"
+        ).out_shape[0]
+        == 5
+    )
     assert found("cell c {\nin x\nx -> out : conv(3, w)\nlet w = 4\n}") == ["R310 w"]
     assert found("cell c {\nin x\nlet a = b\nlet b = 4\nx -> out : conv(3, a)\n}") == ["R310 b"]
     assert found("cell c {\nin x\nrequire a > 2\nlet a = 4\nx -> out\n}") == ["R310 a"]
@@ -162,7 +207,9 @@ def test_a_let_is_known_from_its_line_on() -> None:
 
 
 def test_a_bad_let_is_one_mistake() -> None:
-    text = in_net("cell c {\nin x\nlet w = 1 // 0\nx -> a : conv(3, w)\na -> out : conv(3, 2 * w)\nrequire w > 3\n}")
+    text = in_net(
+        "cell c {\nin x\nlet w = 1 // 0\nx -> a : conv(3, w)\na -> out : conv(3, 2 * w)\nrequire w > 3\n}"
+    )
     assert found(text) == ["R306 0"]
     assert found("net n {\ninput 3 x 8 x 8\nlet w = 1 // 0\nconv(3, w)\nrequire w > 3\n}") == ["R306 0"]
 
@@ -182,12 +229,16 @@ def test_in_is_what_enters() -> None:
 
 
 def test_in_is_the_source_on_an_edge() -> None:
-    cell = cell_of("cell c {\nin x\nx -> a : conv(3, 5)\na -> out : conv(1, in.channels * 2) | conv(1, in.channels + 1)\n}")
+    cell = cell_of(
+        "cell c {\nin x\nx -> a : conv(3, 5)\na -> out : conv(1, in.channels * 2) | conv(1, in.channels + 1)\n}"
+    )
     assert cell.out_shape == (11, 8, 8)
 
 
 def test_in_means_the_last_input_of_a_cell_with_several() -> None:
-    net = net_of("conv(3, 4)\nconv(3, 6)\npair(in.channels)", "cell pair(w) {\nin p, q\np, q -> out : conv(1, w)\n}")
+    net = net_of(
+        "conv(3, 4)\nconv(3, 6)\npair(in.channels)", "cell pair(w) {\nin p, q\np, q -> out : conv(1, w)\n}"
+    )
     assert net.stages[-1].shape == (6, 8, 8)
 
 
@@ -209,7 +260,10 @@ def test_in_has_no_meaning_elsewhere(text: str) -> None:
 
 def test_defaults_use_the_parameters_before_them() -> None:
     definitions = "op f(a, b=2 * a, c=a + b) = conv(1, c)"
-    assert [net_of(call, definitions).stages[0].shape[0] for call in ("f(2)", "f(2, 3)", "f(2, c=9)", "f(b=1, a=5)")] == [6, 5, 9, 6]
+    assert [
+        net_of(call, definitions).stages[0].shape[0]
+        for call in ("f(2)", "f(2, 3)", "f(2, c=9)", "f(b=1, a=5)")
+    ] == [6, 5, 9, 6]
     assert found("op f(a=b, b=2) = conv(1, a)") == ["R310 b"]
     assert found("op f(a=a) = conv(1, a)") == ["R310 a"]
 
@@ -253,18 +307,24 @@ def test_if_reaches_as_far_right_as_it_can() -> None:
     other = net_of("if false then relu else relu | conv(3, 5)").stages[0]
     assert (one.shape, other.shape) == ((3, 8, 8), (5, 8, 8))
     nested = "if {} then if {} then conv(1, 1) else conv(1, 2) else conv(1, 4)"
-    widths = [net_of(nested.format(a, b)).stages[0].shape[0] for a in ("true", "false") for b in ("true", "false")]
+    widths = [
+        net_of(nested.format(a, b)).stages[0].shape[0] for a in ("true", "false") for b in ("true", "false")
+    ]
     assert widths == [1, 2, 4, 4]
 
 
 def test_if_inside_a_chain_stands_in_parentheses() -> None:
-    assert net_of("conv(1, 4) | (if in.channels == 4 then relu else flatten) | conv(1, 2)").stages[0].shape == (2, 8, 8)
+    assert net_of("conv(1, 4) | (if in.channels == 4 then relu else flatten) | conv(1, 2)").stages[
+        0
+    ].shape == (2, 8, 8)
     assert found("op f = relu | if true then relu else sigmoid")[0].startswith("R111")
 
 
 def test_the_branch_not_taken_is_not_worked_out() -> None:
     net_of("if true then relu else conv(3, 1 // 0)")
-    assert only("net n {\ninput 3 x 8 x 8\nif true then relu else nonsense\n}").code.id == "R203"  # but it has to make sense
+    assert (
+        only("net n {\ninput 3 x 8 x 8\nif true then relu else nonsense\n}").code.id == "R203"
+    )  # but it has to make sense
 
 
 def test_none_is_the_absence_of_an_edge() -> None:
@@ -280,11 +340,16 @@ def test_the_key_of_an_edge_does_not_depend_on_none() -> None:
 
 def test_none_within_if_within_if() -> None:
     cell = "cell c(a, b) {\nin x\nx -> out : if a then (if b then none else relu) else none\nx -> out\n}"
-    assert [len(cell_of(cell, f"c({a}, {b})").edges) for a in ("true", "false") for b in ("true", "false")] == [1, 2, 1, 1]
+    assert [
+        len(cell_of(cell, f"c({a}, {b})").edges) for a in ("true", "false") for b in ("true", "false")
+    ] == [1, 2, 1, 1]
 
 
 def test_a_node_left_with_closed_nones_alone() -> None:
-    text = in_net("cell c(a) {\nin x\nx -> y : if a then none else relu\nx -> y : if a then none else conv(3)\ny, x -> out\n}", "c(true)")
+    text = in_net(
+        "cell c(a) {\nin x\nx -> y : if a then none else relu\nx -> y : if a then none else conv(3)\ny, x -> out\n}",
+        "c(true)",
+    )
     error = only(text)
     assert error.code.id == "R412" and "`y`" in error.title
     assert [each.text for each in error.trace] == ["in `c(a=true)`"]
@@ -296,7 +361,10 @@ def test_an_op_that_is_none_by_condition_stands_on_edges_only() -> None:
     assert found(op + "net n {\ninput 3 x 8 x 8\nmaybe(true)\n}") == ["R113 maybe(true)"]
     assert found(op + "net n {\ninput 3 x 8 x 8\nrelu | maybe(true)\n}") == ["R113 maybe(true)"]
     for kind in ("any", "one"):
-        space = op + f"cell c {{\nin x\nx -> out : {kind} {{ maybe(true), relu }}\n}}\nspace s {{\ninput 3 x 8 x 8\npick c\n}}"
+        space = (
+            op
+            + f"cell c {{\nin x\nx -> out : {kind} {{ maybe(true), relu }}\n}}\nspace s {{\ninput 3 x 8 x 8\npick c\n}}"
+        )
         assert found(space) == ["R113 maybe(true)"]
 
 
@@ -356,7 +424,11 @@ def test_edges_into_one_node_give_one_shape() -> None:
 
 def test_parts_of_a_sum_give_one_shape() -> None:
     error = only("net n {\ninput 3 x 8 x 8\nconv(3, 4) + conv(3, 5)\n}")
-    assert (error.code.id, error.span.text, error.related[0].span.text) == ("R409", "conv(3, 5)", "conv(3, 4)")
+    assert (error.code.id, error.span.text, error.related[0].span.text) == (
+        "R409",
+        "conv(3, 5)",
+        "conv(3, 4)",
+    )
 
 
 def test_a_cell_with_several_inputs_stands_alone() -> None:
@@ -370,21 +442,32 @@ def test_a_cell_with_several_inputs_stands_alone() -> None:
 
 def test_cells_act_as_operations() -> None:
     inner = "cell inner(w) {\nin x\nx -> out : conv(1, w)\n}\n"
-    net = net_of("inner(4) | relu | inner(5)\nouter", inner + "op twice = inner(6) | inner(6)\ncell outer {\nin x\nx -> out : twice + inner(6)\n}")
+    net = net_of(
+        "inner(4) | relu | inner(5)\nouter",
+        inner + "op twice = inner(6) | inner(6)\ncell outer {\nin x\nx -> out : twice + inner(6)\n}",
+    )
     assert [stage.shape[0] for stage in net.stages] == [5, 6]
-    keys = [f"{stage.name}.{step.key}" for stage in net.stages for step in flatten(stage.operation, [(3, 8, 8)]).steps]
+    keys = [
+        f"{stage.name}.{step.key}"
+        for stage in net.stages
+        for step in flatten(stage.operation, [(3, 8, 8)]).steps
+    ]
     assert "stage_0.inner_0.x_to_out" in keys and "outer_1.x_to_out.twice_0.inner_0.x_to_out" in keys
 
 
 def test_require_shows_its_values() -> None:
-    error = only(in_net("cell c(w) {\nin x\nrequire w % 2 == 0 and x.channels > w\nx -> out : conv(3, w)\n}", "c(5)"))
+    error = only(
+        in_net("cell c(w) {\nin x\nrequire w % 2 == 0 and x.channels > w\nx -> out : conv(3, w)\n}", "c(5)")
+    )
     assert (error.code.id, error.span.text) == ("R307", "require w % 2 == 0 and x.channels > w")
     assert error.label == "w = 5, x.channels = 3"
     assert [str(each.span) for each in error.trace] == ["<text>:8:1".replace("<text>", "test.rob")]
 
 
 def test_many_mistakes_at_once() -> None:
-    text = in_net("cell c {\nin x\nx -> a : conv(0)\nx -> b : crop(9)\nx -> d : relu\na -> e : relu\nd -> g : linear(3)\ne, b, g -> out\n}")
+    text = in_net(
+        "cell c {\nin x\nx -> a : conv(0)\nx -> b : crop(9)\nx -> d : relu\na -> e : relu\nd -> g : linear(3)\ne, b, g -> out\n}"
+    )
     assert found(text) == ["R305 0", "R410 crop(9)", "R410 linear(3)"]
 
 

@@ -51,7 +51,14 @@ def wrong(choice: str) -> list[str]:
 def test_the_order_of_alpha() -> None:
     """By destination, then by source, both in node order; two edges of one pair as they are written."""
     (pick,) = load_space(CELL).picks
-    assert list(map(str, pick.opens)) == ["`q -> b`", "`q -> b`", "`p -> a`", "`q -> out`", "`q -> out`", "`a -> out`"]
+    assert list(map(str, pick.opens)) == [
+        "`q -> b`",
+        "`q -> b`",
+        "`p -> a`",
+        "`q -> out`",
+        "`q -> out`",
+        "`a -> out`",
+    ]
     assert [len(edges) for _, edges in pick.groups] == [2, 1, 3]
     assert [edge.names for edge in pick.opens] == [
         ("none", "conv", "relu"), ("conv(1, w)", "conv(5, w)", "relu | conv(1, w)"), ("conv(1, w) | relu", "sigmoid", "relu + sigmoid"),
@@ -66,12 +73,14 @@ def test_bits_and_indices() -> None:
 
 
 def test_the_long_form() -> None:
-    net = chosen("""{
+    net = chosen(
+        """{
         q -> b : conv + (relu | conv(1, w))
         p -> a : sigmoid; p -> a : relu + sigmoid
         q -> out : relu
         q -> out : conv
-    }""".replace("q -> out : relu\n        q -> out : conv", "q, q -> out : relu"))
+    }""".replace("q -> out : relu\n        q -> out : conv", "q, q -> out : relu")
+    )
     assert net.alpha == ["1 2 | 011 | 10 10 00"]
 
 
@@ -87,7 +96,9 @@ def test_a_sum_that_is_one_alternative_comes_first() -> None:
 def test_identity_may_go_unsaid() -> None:
     text = "cell c {\nin x\nx -> out : any { identity, relu }\n}\nspace s {\ninput 3 x 8 x 8\npick c\n}\n"
     assert load(text + "net n in s {\npick 0 { x -> out }\n}").alpha == ["10"]
-    assert found(text.replace("identity", "sigmoid") + "net n in s {\npick 0 { x -> out }\n}") == ["R203 x -> out"]
+    assert found(text.replace("identity", "sigmoid") + "net n in s {\npick 0 { x -> out }\n}") == [
+        "R203 x -> out"
+    ]
 
 
 def test_names_only_stand_for_themselves() -> None:
@@ -158,7 +169,12 @@ def test_a_net_holds_one_pick_for_each(body: str, errors: list[str]) -> None:
 
 
 def test_leading_zeros_of_a_number_mean_nothing() -> None:
-    assert load(SPACE + "net n in s {\npick 02 = 01\npick one_ = 11\npick 00 = 10\npick 1 { }\n}").alpha == ["11", "10", "00", "01"]
+    assert load(SPACE + "net n in s {\npick 02 = 01\npick one_ = 11\npick 00 = 10\npick 1 { }\n}").alpha == [
+        "11",
+        "10",
+        "00",
+        "01",
+    ]
 
 
 def test_missing_picks_are_listed() -> None:
@@ -173,7 +189,10 @@ def test_open_edges_left_empty_give_zeros() -> None:
     text = "cell c {\nin x\nx -> y : any { conv(3, 5, stride=2), max_pool(2) | conv(1, 5) }\ny -> out : relu\n}\nspace s {\ninput 3 x 8 x 8\npick c\n}\n"
     net = load(text + "net n in s {\npick 0 = 00\n}")
     flat = flatten(net.stages[0].operation, [(3, 8, 8)])
-    assert [(step.kind, step.shape) for step in flat.steps[1:]] == [("zeros", (5, 4, 4)), ("primitive", (5, 4, 4))]
+    assert [(step.kind, step.shape) for step in flat.steps[1:]] == [
+        ("zeros", (5, 4, 4)),
+        ("primitive", (5, 4, 4)),
+    ]
     assert net.cost.params == 0
 
 
@@ -185,7 +204,9 @@ def test_a_one_edge_without_none_is_never_empty() -> None:
 
 def test_a_shared_choice_shares_no_weights() -> None:
     net = load_space("cell_based", width=4, layers=5).net("01 01 | 01 01 01 | 01 01 01 01 | 01 01 01 01 01")
-    free = load_space("cell_free", width=4, layers=5).net(["01 01 | 01 01 01 | 01 01 01 01 | 01 01 01 01 01"] * 5)
+    free = load_space("cell_free", width=4, layers=5).net(
+        ["01 01 | 01 01 01 | 01 01 01 01 | 01 01 01 01 01"] * 5
+    )
     assert net.cost == free.cost
 
 
@@ -221,7 +242,14 @@ def test_names_of_alternatives_in_keys(alternatives: str, labels: tuple[str, ...
 def test_what_the_long_form_cannot_say_stays_bits() -> None:
     """The second of two edges alone; two alternatives whose sum is a third."""
     text = "cell c {\nin x\nx -> out : any { relu, sigmoid, relu + sigmoid }\nx -> out : any { relu, identity }\n}\nspace s {\ninput 3 x 8 x 8\npick c\n}\n"
-    for alpha, said in (("110 00", False), ("001 00", True), ("101 00", True), ("000 10", False), ("100 10", True), ("010 01", True)):
+    for alpha, said in (
+        ("110 00", False),
+        ("001 00", True),
+        ("101 00", True),
+        ("000 10", False),
+        ("100 10", True),
+        ("010 01", True),
+    ):
         source = Source("t", text + f"net n in s {{\npick 0 = {alpha}\n}}\n")
         tree = respell(source, None, "edges")
         assert isinstance(tree.definitions[-1].body[0], PickEdges) is said, alpha  # type: ignore[index]

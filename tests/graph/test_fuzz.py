@@ -61,7 +61,24 @@ def test_bytes_of_programs_changed(data: st.DataObject) -> None:
 
 
 #: What a generator of sensible but careless programs chooses from.
-_EXPRESSIONS = ("1", "2", "3", "width", "in.channels", "x.channels", "y.height", "2 * width", "width // 2", "4 // 0", "dot", "1G", "-1", "true", "a", "n")
+_EXPRESSIONS = (
+    "1",
+    "2",
+    "3",
+    "width",
+    "in.channels",
+    "x.channels",
+    "y.height",
+    "2 * width",
+    "width // 2",
+    "4 // 0",
+    "dot",
+    "1G",
+    "-1",
+    "true",
+    "a",
+    "n",
+)
 _OPERATIONS = (
     "relu", "identity", "conv(3)", "conv(3, {e})", "conv({e})", "norm", "f({e})", "f", "g", "c({e})", "c", "d", "none", "flatten", "linear({e})",
     "max_pool({e})", "zero({e})", "any {{ relu, f({e}) }}", "one {{ none, conv(3) }}", "crop({e})", "nonlocal_mean({e})", "open_op",
@@ -107,9 +124,20 @@ class _Careless:
     def stages(self, picks: bool) -> str:
         lines = ["input 3 x 8 x 8"]
         for _ in range(self.rng.randrange(1, 6)):
-            choices = [self.operation(), f"c({self.expression()})", f"repeat {self.expression()} {{ {self.operation()} }}", f"let n = {self.expression()}"]
+            choices = [
+                self.operation(),
+                f"c({self.expression()})",
+                f"repeat {self.expression()} {{ {self.operation()} }}",
+                f"let n = {self.expression()}",
+            ]
             if picks:
-                choices += ["pick c", f"pick d({self.expression()})", "pick p : c", "p", f"require density(p) > 0 and count(c, {self.operation()}) < 3"]
+                choices += [
+                    "pick c",
+                    f"pick d({self.expression()})",
+                    "pick p : c",
+                    "p",
+                    f"require density(p) > 0 and count(c, {self.operation()}) < 3",
+                ]
             lines.append(self.rng.choice(choices))
         return "\n".join(lines)
 
@@ -138,6 +166,15 @@ def test_careless_programs_at_length(seed: int) -> None:
         survives(Source("careless", careless.program()))
 
 
-@pytest.mark.parametrize("name", ["an op that calls itself", "doubling", "repeat 1G", "lets of measures that double", "spaces in a long chain"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "an op that calls itself",
+        "doubling",
+        "repeat 1G",
+        "lets of measures that double",
+        "spaces in a long chain",
+    ],
+)
 def test_hostile_programs_raise_nothing_else(name: str) -> None:
     survives(Source("hostile", HOSTILE[name][0]))

@@ -15,7 +15,9 @@ PROGRAMS = Path(__file__).parents[1] / "data" / "programs"
 LARGE = "11 11 | 11 11 11 | 01 11 01 10 | 11 01 01 01 11"
 
 
-@pytest.mark.parametrize("path", sorted(PROGRAMS.rglob("*.rob")), ids=lambda path: str(path.relative_to(PROGRAMS)))
+@pytest.mark.parametrize(
+    "path", sorted(PROGRAMS.rglob("*.rob")), ids=lambda path: str(path.relative_to(PROGRAMS))
+)
 def test_each_program_of_the_page_checks(path: Path) -> None:
     found = [each.code.id for each in check_file(path)]
     # The page leaves robnet_free's other choices out: "and so on, to pick 19".
@@ -63,7 +65,10 @@ def test_the_robnet_cell_counts_as_in_the_paper() -> None:
 def test_reductions_stand_at_a_third_and_two_thirds() -> None:
     net = load("robnet_large", layers=20)
     cells = [stage for stage in net.stages if stage.name.startswith("robnet_cell")]
-    assert [index for index, cell in enumerate(cells) if dict(cell.operation.arguments)["stride"] == 2] == [6, 13]
+    assert [index for index, cell in enumerate(cells) if dict(cell.operation.arguments)["stride"] == 2] == [
+        6,
+        13,
+    ]
     assert {cell.shape for cell in cells} == {(144, 32, 32), (288, 16, 16), (576, 8, 8)}
 
 
@@ -87,7 +92,9 @@ def test_stride_two_sits_on_edges_from_the_inputs_only() -> None:
 
 
 def test_the_dense_layer_joins_what_is_new_first() -> None:
-    cell = cell_of((PROGRAMS / "hand_designed.rob").read_text().split("net ")[0] + _dense_layer(), "dense_layer(4)")
+    cell = cell_of(
+        (PROGRAMS / "hand_designed.rob").read_text().split("net ")[0] + _dense_layer(), "dense_layer(4)"
+    )
     assert cell.nodes["out"].operands == ("y", "x")
     assert cell.out_shape == (7, 8, 8)
 

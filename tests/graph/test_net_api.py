@@ -25,7 +25,9 @@ def test_alpha_as_text_list_and_mapping() -> None:
 
 
 def test_blanks_and_lines_do_not_matter() -> None:
-    assert load_space("cell_based").net("  " + ALPHA.replace(" | ", "\n|  ").replace(" ", "\t") + "\n").alpha == [ALPHA]
+    assert load_space("cell_based").net(
+        "  " + ALPHA.replace(" | ", "\n|  ").replace(" ", "\t") + "\n"
+    ).alpha == [ALPHA]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,15 @@ def test_bad_codes(alpha: str, code: str | None) -> None:
 
 def test_as_many_codes_as_picks() -> None:
     space = load_space(TEXT)
-    for alpha in ("10 0", ["10 0"] * 2, ["10 0"] * 4, [], {"a": "10 0"}, {"a": "10 0", "0": "10 0", "1": "10 0", "2": "10 0"}, {}):
+    for alpha in (
+        "10 0",
+        ["10 0"] * 2,
+        ["10 0"] * 4,
+        [],
+        {"a": "10 0"},
+        {"a": "10 0", "0": "10 0", "1": "10 0", "2": "10 0"},
+        {},
+    ):
         with pytest.raises(ValueError, match="alpha must have"):
             space.net(alpha)
     with pytest.raises(ValueError, match="too long"):
@@ -100,7 +110,12 @@ def test_nets_know_their_space() -> None:
 
 def test_what_a_net_says_of_itself() -> None:
     net = load("resnet18", classes=7)
-    assert (net.name, net.image, net.classes, net.parameters) == ("resnet18", (3, 32, 32), 7, {"width": 64, "classes": 7})
+    assert (net.name, net.image, net.classes, net.parameters) == (
+        "resnet18",
+        (3, 32, 32),
+        7,
+        {"width": 64, "classes": 7},
+    )
     assert repr(net) == "<Net resnet18: 10 stages, 11,172,423 parameters>"
     assert repr(load_space("cell_based")) == "<Space cell_based: 1 pick, 14 open edges>"
 

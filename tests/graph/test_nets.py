@@ -25,7 +25,11 @@ def test_a_statement_is_one_stage_however_long() -> None:
 
 
 def test_a_cell_is_fed_the_most_recent_outputs() -> None:
-    net = net_of("relu\nrelu\nrelu\npair\ntriple2", PAIR + "cell triple2 {\nin a, b, c\na -> x : global_avg_pool\nb -> y : global_avg_pool\nc -> z : conv(1, 3)\nx, y, z -> out\n}")
+    net = net_of(
+        "relu\nrelu\nrelu\npair\ntriple2",
+        PAIR
+        + "cell triple2 {\nin a, b, c\na -> x : global_avg_pool\nb -> y : global_avg_pool\nc -> z : conv(1, 3)\nx, y, z -> out\n}",
+    )
     assert [stage.inputs for stage in net.stages] == [(-1,), (0,), (1,), (1, 2), (1, 2, 3)]
 
 
@@ -105,7 +109,13 @@ def test_images_and_stages_that_are_wrong(body: str, wrong: list[str]) -> None:
 
 
 def test_names_made_up() -> None:
-    assert names("conv(3, 4) | relu\npair\nrelu\nrepeat 2 { pair }", PAIR) == ["stage_0", "pair_1", "stage_2", "pair_3", "pair_4"]
+    assert names("conv(3, 4) | relu\npair\nrelu\nrepeat 2 { pair }", PAIR) == [
+        "stage_0",
+        "pair_1",
+        "stage_2",
+        "pair_3",
+        "pair_4",
+    ]
 
 
 def test_labels_name_stages() -> None:
@@ -120,7 +130,14 @@ def test_labels_name_the_turns_of_a_repeat() -> None:
 
 
 def test_labels_inside_repeats() -> None:
-    assert names("repeat 2 { a: relu; sigmoid; b: relu }") == ["a.0", "stage_1", "b.0", "a.1", "stage_4", "b.1"]
+    assert names("repeat 2 { a: relu; sigmoid; b: relu }") == [
+        "a.0",
+        "stage_1",
+        "b.0",
+        "a.1",
+        "stage_4",
+        "b.1",
+    ]
     assert names("l: repeat 2 { a: relu; sigmoid; b: relu; sigmoid }") == [
         "l.0.a", "l.0.0", "l.0.b", "l.0.1", "l.1.a", "l.1.0", "l.1.b", "l.1.1",
     ]  # fmt: skip
@@ -142,7 +159,15 @@ def test_a_label_may_look_like_a_name_made_up() -> None:
     assert made == ["stage_1", "stage_1_", "stage_2"]
 
 
-@pytest.mark.parametrize("body", ["a: relu\na: relu", "a: relu\na: repeat 2 { relu }", "repeat 2 { a: relu }\na: relu", "l: repeat 2 { a: relu; a: relu }"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a: relu\na: relu",
+        "a: relu\na: repeat 2 { relu }",
+        "repeat 2 { a: relu }\na: relu",
+        "l: repeat 2 { a: relu; a: relu }",
+    ],
+)
 def test_labels_differ(body: str) -> None:
     error = only(f"net n {{\ninput 3 x 8 x 8\n{body}\n}}")
     assert error.code.id == "R419" and len(error.related) == 1
@@ -162,23 +187,33 @@ def test_labels_differ(body: str) -> None:
     ],
 )  # fmt: skip
 def test_statements_that_do_not_stand_in_a_net(body: str, wrong: list[str]) -> None:
-    definitions = "cell open {\nin x\nx -> out : any { relu, sigmoid }\n}\nop choose = any { relu, sigmoid }\n"
+    definitions = (
+        "cell open {\nin x\nx -> out : any { relu, sigmoid }\n}\nop choose = any { relu, sigmoid }\n"
+    )
     assert sorted(found(f"{definitions}net n(w=3) {{\ninput 3 x 8 x 8\n{body}\n}}")) == sorted(wrong)
 
 
 def test_a_let_inside_a_repeat_is_worked_out_in_each_turn() -> None:
-    assert [stage.shape[0] for stage in net_of("repeat 2 { let w = 5; conv(1, w) }\nconv(1, w + 1)").stages] == [5, 5, 6]
+    assert [
+        stage.shape[0] for stage in net_of("repeat 2 { let w = 5; conv(1, w) }\nconv(1, w + 1)").stages
+    ] == [5, 5, 6]
 
 
 def test_facts() -> None:
-    net = load(r'''net n {
+    net = load(r"""net n {
         meta source = "a \"quoted\" \\ path { # no comment"
         meta score = 52.74; meta offset = -3
         input 3 x 8 x 8
         relu
         meta params = 5.5M; meta empty = ""
-    }''')
-    assert dict(net.meta) == {"source": 'a "quoted" \\ path { # no comment', "score": 52.74, "offset": -3, "params": 5_500_000, "empty": ""}
+    }""")
+    assert dict(net.meta) == {
+        "source": 'a "quoted" \\ path { # no comment',
+        "score": 52.74,
+        "offset": -3,
+        "params": 5_500_000,
+        "empty": "",
+    }
 
 
 def test_a_requirement_of_a_net() -> None:

@@ -74,7 +74,9 @@ def test_direct_means_the_next_node_in_node_order() -> None:
 
 
 def test_none_never_counts() -> None:
-    assert holds("density(c) == 0", "00 00 | 00 0 0 | 1 00") is False  # the edge without `none` is always taken
+    assert (
+        holds("density(c) == 0", "00 00 | 00 0 0 | 1 00") is False
+    )  # the edge without `none` is always taken
     assert holds("indegree(c.b) == 1 and indegree(c.out) == 0", "00 00 | 00 0 0 | 1 00")
     assert found(space("count(c, none) == 0")) == ["R203 none"]
 
@@ -92,7 +94,10 @@ _SPACE: Space = load_space(space())
 @given(_choices())
 def test_measures_are_those_of_plain_counting(choice: Choice) -> None:
     (pick,) = _SPACE.picks
-    edges = [(edge, [edge.names[index] for index in chosen if edge.names[index] != "none"]) for edge, chosen in zip(pick.opens, choice, strict=True)]
+    edges = [
+        (edge, [edge.names[index] for index in chosen if edge.names[index] != "none"])
+        for edge, chosen in zip(pick.opens, choice, strict=True)
+    ]
     taken = [(edge, name) for edge, names in edges for name in names]
     stats = choice_statistics(pick, choice)
     assert stats.density == len(taken) / (3 * 2 + 1 + 1 + 2 + 1)
@@ -101,7 +106,9 @@ def test_measures_are_those_of_plain_counting(choice: Choice) -> None:
             assert stats.counts[name] == sum(each == name for _, each in taken)
             assert stats.direct[name] == sum(each == name for edge, each in taken if edge.direct)
             assert stats.skips[name] == stats.counts[name] - stats.direct[name]
-    assert stats.indegree == {node: sum(bool(names) for edge, names in edges if edge.target == node) for node in ("a", "b", "out")}
+    assert stats.indegree == {
+        node: sum(bool(names) for edge, names in edges if edge.target == node) for node in ("a", "b", "out")
+    }
     rule = " and ".join(
         [f"count(c, relu) == {stats.counts['relu']}", f"direct(c, conv) == {stats.direct['conv']}", f"skips(c, relu) == {stats.skips['relu']}",
          f"indegree(c.b) == {stats.indegree['b']}", f"density(c) in {stats.density - 1e-9:.12f}..{stats.density + 1e-9:.12f}"]
@@ -173,8 +180,13 @@ def test_a_cell_that_no_turn_picks_is_no_mistake() -> None:
 
 def test_several_rules_are_told_at_once() -> None:
     with pytest.raises(RobError) as caught:
-        load_space(space("count(c, relu) > 7", "count(c, conv) > 7", "true", "1 > 2 or density(c) > 0")).net(ALPHA)
-    assert [each.span.text for each in caught.value.diagnostics] == ["require count(c, relu) > 7", "require count(c, conv) > 7"]
+        load_space(space("count(c, relu) > 7", "count(c, conv) > 7", "true", "1 > 2 or density(c) > 0")).net(
+            ALPHA
+        )
+    assert [each.span.text for each in caught.value.diagnostics] == [
+        "require count(c, relu) > 7",
+        "require count(c, conv) > 7",
+    ]
 
 
 def test_a_broken_rule_shows_the_choice_and_the_values() -> None:
@@ -222,7 +234,11 @@ def test_a_division_by_zero_is_found_where_it_happens() -> None:
 
 def test_the_alternative_in_a_measure_is_not_evaluated() -> None:
     """Its names mean nothing here, not even a `let` of the space, nor the measure `depth`."""
-    text = CELL.replace("relu | relu, conv(1, w)", "conv(5, w), conv(1, depth)").replace("c(w=3)", "c_(w=3, depth=3)")
-    rules = "let w = density(c)\nrequire count(c, conv(1, depth)) >= 0 and w >= 0\nrequire count(c, conv) >= 0"
+    text = CELL.replace("relu | relu, conv(1, w)", "conv(5, w), conv(1, depth)").replace(
+        "c(w=3)", "c_(w=3, depth=3)"
+    )
+    rules = (
+        "let w = density(c)\nrequire count(c, conv(1, depth)) >= 0 and w >= 0\nrequire count(c, conv) >= 0"
+    )
     made = load_space(f"{text}\nspace s {{\ninput 3 x 8 x 8\npick c : c_\nc\n{rules}\n}}")
     assert [sorted(rule.whole) for rule in made.layout.rules] == [[], []]

@@ -64,7 +64,14 @@ def test_many_mistakes_are_told_at_once() -> None:
         net n { input 3 x 8 x 8; conv(3, 4) | linear(3) }
         net m { conv(1.5); repeat -1 { relu } }
         """
-    assert found(text) == ["R111 if", "R204 use nowhere_at_all", "R407 z", "R209 chanels", "R410 linear(3)", "R413 m"]
+    assert found(text) == [
+        "R111 if",
+        "R204 use nowhere_at_all",
+        "R407 z",
+        "R209 chanels",
+        "R410 linear(3)",
+        "R413 m",
+    ]
 
 
 def test_a_slip_is_one_mistake() -> None:

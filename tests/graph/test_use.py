@@ -57,19 +57,32 @@ def test_a_text_uses_installed_files_or_those_beside_its_path(tmp_path: Path) ->
 
 def test_the_used_file_looks_beside_itself(tmp_path: Path) -> None:
     main = write(
-        tmp_path, lib__inner="op inner = conv(3, 5)", inner="op inner = conv(3, 6)", lib__blocks="use inner\nop block = inner", main="use lib.blocks\n" + NET
+        tmp_path,
+        lib__inner="op inner = conv(3, 5)",
+        inner="op inner = conv(3, 6)",
+        lib__blocks="use inner\nop block = inner",
+        main="use lib.blocks\n" + NET,
     )
     assert load(main).stages[0].shape == (5, 8, 8)
 
 
 def test_what_a_used_file_uses_is_not_passed_on(tmp_path: Path) -> None:
-    main = write(tmp_path, inner="op inner = relu", blocks="use inner\nop block = inner", main="use blocks\nop mine = inner\n" + NET)
+    main = write(
+        tmp_path,
+        inner="op inner = relu",
+        blocks="use inner\nop block = inner",
+        main="use blocks\nop mine = inner\n" + NET,
+    )
     (error,) = errors(main)
     assert (error.code.id, error.span.text) == ("R203", "inner")
 
 
 def test_a_name_means_what_it_means_in_its_file(tmp_path: Path) -> None:
-    main = write(tmp_path, blocks="op width_of = conv(3, 5)\nop block = width_of", main="use blocks\nop norm = relu\n" + NET)
+    main = write(
+        tmp_path,
+        blocks="op width_of = conv(3, 5)\nop block = width_of",
+        main="use blocks\nop norm = relu\n" + NET,
+    )
     write(tmp_path, other="op norm = sigmoid\nop block_ = norm")
     assert load(main).stages[0].shape == (5, 8, 8)
 
@@ -104,13 +117,22 @@ def test_nets_and_spaces_share_the_names(tmp_path: Path) -> None:
     assert codes(write(tmp_path, main="op n = relu\n" + NET.replace("block", "relu"))) == ["R201"]
 
 
-@pytest.mark.parametrize("definition", ["op conv = relu", "cell relu {\nin x\nx -> out\n}", "net identity {\ninput 3 x 8 x 8\nrelu\n}"])
+@pytest.mark.parametrize(
+    "definition",
+    ["op conv = relu", "cell relu {\nin x\nx -> out\n}", "net identity {\ninput 3 x 8 x 8\nrelu\n}"],
+)
 def test_a_primitive_cannot_be_defined(tmp_path: Path, definition: str) -> None:
     assert codes(write(tmp_path, main=definition)) == ["R202"]
 
 
 def test_files_in_a_circle(tmp_path: Path) -> None:
-    main = write(tmp_path, a="use b\nop a = relu", b="use c\nop b = relu", c="use a\nop c = relu", main="use a\n" + NET.replace("block", "a"))
+    main = write(
+        tmp_path,
+        a="use b\nop a = relu",
+        b="use c\nop b = relu",
+        c="use a\nop c = relu",
+        main="use a\n" + NET.replace("block", "a"),
+    )
     (error,) = errors(main)
     assert (error.code.id, error.label) == ("R211", "a.rob uses b.rob uses c.rob uses a.rob")
     assert codes(write(tmp_path, me="use me")) == ["R211"]
@@ -129,18 +151,31 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_missing_names_of_a_missing_file_are_not_called_unknown(tmp_path: Path) -> None:
-    assert codes(write(tmp_path, main="use nowhere\nop a = foo | bar\nnet n in baz { }\nspace s {\ninput 3 x 8 x 8\npick qux\n}")) == ["R204"]
+    assert codes(
+        write(
+            tmp_path,
+            main="use nowhere\nop a = foo | bar\nnet n in baz { }\nspace s {\ninput 3 x 8 x 8\npick qux\n}",
+        )
+    ) == ["R204"]
 
 
 def test_mistakes_in_a_used_file_are_told(tmp_path: Path) -> None:
-    main = write(tmp_path, blocks="op block = relu |\nop other = sigmoid", main="use blocks\nop mine = other | block\n" + NET)
+    main = write(
+        tmp_path,
+        blocks="op block = relu |\nop other = sigmoid",
+        main="use blocks\nop mine = other | block\n" + NET,
+    )
     (error,) = errors(main)
     assert (error.code.id, Path(error.span.source.name).name) == ("R105", "blocks.rob")
 
 
 def test_a_mistake_inside_a_used_cell_names_the_calls(tmp_path: Path) -> None:
     blocks = "cell block(width) {\nin x\nx -> out : inner(width) | relu\n}\nop inner(width) = conv(9, width, padding=0)"
-    main = write(tmp_path, blocks=blocks, main="use blocks\nnet n(w=5) {\ninput 3 x 8 x 8\nconv(3, w)\nblock(2 * w)\n}\n")
+    main = write(
+        tmp_path,
+        blocks=blocks,
+        main="use blocks\nnet n(w=5) {\ninput 3 x 8 x 8\nconv(3, w)\nblock(2 * w)\n}\n",
+    )
     (error,) = errors(main)
     assert (error.code.id, error.span.text) == ("R410", "conv(9, width, padding=0)")
     assert [each.text for each in error.trace] == ["in `inner(width=10)`", "in `block(width=10)`"]
@@ -153,9 +188,22 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "loop.rob").symlink_to(tmp_path / "loop.rob")
     os.mkfifo(tmp_path / "pipe.rob")
     (tmp_path / "big.rob").write_text("#" * 1_100_000)
-    for name, code in (("folder", "R204"), ("loop", "R204"), ("pipe", "R204"), ("bytes", "R109"), ("big", "R601")):
+    for name, code in (
+        ("folder", "R204"),
+        ("loop", "R204"),
+        ("pipe", "R204"),
+        ("bytes", "R109"),
+        ("big", "R601"),
+    ):
         assert codes(write(tmp_path, main=f"use {name}\n" + NET)) == [code], name
-    for name, code in (("folder", "R110"), ("loop", "R110"), ("pipe", "R110"), ("bytes", "R109"), ("big", "R601"), ("missing", "R110")):
+    for name, code in (
+        ("folder", "R110"),
+        ("loop", "R110"),
+        ("pipe", "R110"),
+        ("bytes", "R109"),
+        ("big", "R601"),
+        ("missing", "R110"),
+    ):
         assert codes(tmp_path / f"{name}.rob") == [code], name
         with pytest.raises(RobError):
             load(tmp_path / f"{name}.rob")

@@ -60,7 +60,8 @@ def test_what_has_no_value(text: str, code: str | None, culprit: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "python"), [(f"{a} {op} {b}", f"{a} {op} {b}") for a in (7, -7, 7.5) for op in ("//", "%") for b in (2, -2, 0.5)]
+    ("text", "python"),
+    [(f"{a} {op} {b}", f"{a} {op} {b}") for a in (7, -7, 7.5) for op in ("//", "%") for b in (2, -2, 0.5)],
 )
 def test_division_is_pythons(text: str, python: str) -> None:
     assert float(value_of(text)) == eval(python)
@@ -77,7 +78,11 @@ def _expressions(depth: int) -> st.SearchStrategy[str]:
     operators = st.sampled_from(["+", "-", "*", "//", "%", "<", "<=", "==", "!=", ">", ">="])
     return st.one_of(
         below,
-        st.tuples(below, operators, below).map(lambda parts: f"({parts[0]}) {parts[1]} {parts[2]}" if parts[1] in "< <= == != > >=" else " ".join(parts)),
+        st.tuples(below, operators, below).map(
+            lambda parts: (
+                f"({parts[0]}) {parts[1]} {parts[2]}" if parts[1] in "< <= == != > >=" else " ".join(parts)
+            )
+        ),
         below.map(lambda inner: f"-{inner}"),
         below.map(lambda inner: f"({inner})"),
     )
@@ -106,7 +111,13 @@ def test_arithmetic_is_pythons(text: str) -> None:
     assert value == expected and type(value) is type(expected)
 
 
-@given(st.one_of(st.integers(-(10**18), 10**18), st.floats(-(10**15), 10**15).filter(lambda x: x == 0 or abs(x) > 1e-150), st.booleans()))
+@given(
+    st.one_of(
+        st.integers(-(10**18), 10**18),
+        st.floats(-(10**15), 10**15).filter(lambda x: x == 0 or abs(x) > 1e-150),
+        st.booleans(),
+    )
+)
 def test_a_value_is_shown_as_it_is_written(value: int | float | bool) -> None:
     text = show_value(value)
     tree = parse(source_of(f"net n {{\nlet a = {text}\n}}", "t")).definitions[0]
@@ -133,7 +144,11 @@ def test_a_word_goes_through_parameters() -> None:
 
 
 def test_a_word_is_never_an_operation() -> None:
-    error = only("op twice(what) = what | what\nnet n {\ninput 3 x 8 x 8\nrelu\n}".replace("what | what", "relu | what"))
+    error = only(
+        "op twice(what) = what | what\nnet n {\ninput 3 x 8 x 8\nrelu\n}".replace(
+            "what | what", "relu | what"
+        )
+    )
     assert (error.code.id, error.span.text) == ("R216", "what")
 
 
@@ -230,7 +245,9 @@ def test_a_flattened_value_has_no_height() -> None:
 
 
 def test_a_shape_cannot_be_an_argument() -> None:
-    assert only("cell c {\nin x\nx -> out : conv(x.shape)\n}\nnet n {\ninput 3 x 8 x 8\nc\n}").code.id == "R304"
+    assert (
+        only("cell c {\nin x\nx -> out : conv(x.shape)\n}\nnet n {\ninput 3 x 8 x 8\nc\n}").code.id == "R304"
+    )
 
 
 def test_what_is_shown_reads_back() -> None:

@@ -16,7 +16,15 @@ from robdsl.graph.operations import Choice
 from robdsl.graph.views import input_shapes
 from tests.graph.programs import net_of
 
-NETS = ("robnet_large", "robnet_free", "resnet18", "wrn28_10", "densenet121", "resnet18_denoise", "robnet_large_imagenet")
+NETS = (
+    "robnet_large",
+    "robnet_free",
+    "resnet18",
+    "wrn28_10",
+    "densenet121",
+    "resnet18_denoise",
+    "robnet_large_imagenet",
+)
 
 
 def longest(net: Net) -> int:
@@ -60,7 +68,10 @@ def agrees(net: Net) -> None:
             assert sum(edge["params"] for edge in edges) == cell.graph["params"] == stage.params
             assert sum(edge["macs"] for edge in edges) == cell.graph["macs"] == stage.macs
             assert cell.graph["shape"] == stage.shape == cell.nodes["out"]["shape"]
-            assert all(cell.nodes[first]["index"] + 1 == cell.nodes[second]["index"] for first, second in pairwise(cell.graph["order"]))
+            assert all(
+                cell.nodes[first]["index"] + 1 == cell.nodes[second]["index"]
+                for first, second in pairwise(cell.graph["order"])
+            )
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -92,7 +103,9 @@ def test_depth_follows_each_input_of_a_cell() -> None:
 @st.composite
 def _nets(draw: st.DrawFn) -> Net:
     space = _SPACE
-    choices: list[Choice] = [tuple(draw(st.sampled_from(edge.options)) for edge in pick.opens) for pick in space.picks]
+    choices: list[Choice] = [
+        tuple(draw(st.sampled_from(edge.options)) for edge in pick.opens) for pick in space.picks
+    ]
     return space.choose(choices)
 
 
@@ -135,12 +148,36 @@ def test_supernets_agree() -> None:
 def test_what_the_graph_says_of_primitives() -> None:
     net = net_of("conv(3, 4, stride=2) | batch_norm(affine=false) | relu\npool: flatten | linear(5)")
     graph = net.graph
-    assert list(graph) == ["input", "stage_0.conv_0", "stage_0.batch_norm_1", "stage_0.relu_2", "pool.flatten_0", "pool.linear_1"]
+    assert list(graph) == [
+        "input",
+        "stage_0.conv_0",
+        "stage_0.batch_norm_1",
+        "stage_0.relu_2",
+        "pool.flatten_0",
+        "pool.linear_1",
+    ]
     conv = graph.nodes["stage_0.conv_0"]
-    assert conv["args"] == {"kernel": 3, "width": 4, "stride": 2, "padding": 1, "groups": 1, "dilation": 1, "bias": False}
-    assert (conv["op"], conv["kind"], conv["shape"], conv["params"], conv["macs"], conv["depth"]) == ("conv", "primitive", (4, 4, 4), 108, 1728, 1)
+    assert conv["args"] == {
+        "kernel": 3,
+        "width": 4,
+        "stride": 2,
+        "padding": 1,
+        "groups": 1,
+        "dilation": 1,
+        "bias": False,
+    }
+    assert (conv["op"], conv["kind"], conv["shape"], conv["params"], conv["macs"], conv["depth"]) == (
+        "conv",
+        "primitive",
+        (4, 4, 4),
+        108,
+        1728,
+        1,
+    )
     assert conv["span"].text == "conv(3, 4, stride=2)" and conv["stage"] == "stage_0"
-    assert graph.nodes["input"]["shape"] == (3, 8, 8) and graph.nodes["input"]["span"].text == "input 3 x 8 x 8"
+    assert (
+        graph.nodes["input"]["shape"] == (3, 8, 8) and graph.nodes["input"]["span"].text == "input 3 x 8 x 8"
+    )
     assert graph.graph == {"name": "test", "output": "pool.linear_1"}
 
 
@@ -163,16 +200,31 @@ def test_what_the_graph_says_of_cells() -> None:
     }  # fmt: skip
     assert first.graph["order"] == ("p", "q", "x0", "x1", "n0", "n1", "n2", "n3", "out")
     assert first.graph["arguments"] == {"width": 4, "stride": 1}
-    chosen = {(source, target): (data["op"], data["choice"], data["direct"]) for source, target, data in first.edges(data=True) if data["choice"]}
+    chosen = {
+        (source, target): (data["op"], data["choice"], data["direct"])
+        for source, target, data in first.edges(data=True)
+        if data["choice"]
+    }
     assert chosen[("x1", "n0")] == ("sep_conv_3x3", (1, 1), True)
     assert chosen[("x0", "n3")] == ("sep_conv_3x3", (9, 1), False)
-    assert first.number_of_edges("n0", "n1") == 2 and first.nodes["n2"]["role"] == "node" and first.nodes["out"]["join"] == "concat"
+    assert (
+        first.number_of_edges("n0", "n1") == 2
+        and first.nodes["n2"]["role"] == "node"
+        and first.nodes["out"]["join"] == "concat"
+    )
     assert [first.edges[edge]["place"] for edge in first.in_edges("out", keys=True)] == [0, 1, 2, 3]
 
 
 def test_operations_in_short() -> None:
-    net = net_of("c", "op named = relu\ncell c {\nin x\nx -> y : relu | (conv(3) + conv(1)) | named\nx -> y : named + sigmoid | relu\ny -> out\n}")
-    assert [data["op"] for *_, data in net.cells[0].edges(data=True)] == ["relu | (conv + conv) | named", "named + (sigmoid | relu)", "identity"]
+    net = net_of(
+        "c",
+        "op named = relu\ncell c {\nin x\nx -> y : relu | (conv(3) + conv(1)) | named\nx -> y : named + sigmoid | relu\ny -> out\n}",
+    )
+    assert [data["op"] for *_, data in net.cells[0].edges(data=True)] == [
+        "relu | (conv + conv) | named",
+        "named + (sigmoid | relu)",
+        "identity",
+    ]
 
 
 def test_statistics_of_choices() -> None:

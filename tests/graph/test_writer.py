@@ -27,10 +27,14 @@ def same(net: Net) -> str:
     again = load(text, net=net.name)
     assert (again.name, again.alpha, again.cost) == (net.name, net.alpha, net.cost)
     assert again.parameters == net.parameters
-    assert [type(value) for value in again.parameters.values()] == [type(value) for value in net.parameters.values()]
+    assert [type(value) for value in again.parameters.values()] == [
+        type(value) for value in net.parameters.values()
+    ]
     assert dict(again.meta) == dict(net.meta)
     assert again.hash == net.hash
-    assert [(stage.name, stage.shape, stage.inputs) for stage in again.stages] == [(stage.name, stage.shape, stage.inputs) for stage in net.stages]
+    assert [(stage.name, stage.shape, stage.inputs) for stage in again.stages] == [
+        (stage.name, stage.shape, stage.inputs) for stage in net.stages
+    ]
     assert nx.utils.graphs_equal(_plain(again), _plain(net))
     assert format_source(Source("t", text)) == text
     assert format_net(again) == text
@@ -63,7 +67,18 @@ def test_parameters() -> None:
     assert "in cell_based {" in same(load("robnet_large_v2", width=36, layers=20))
     assert "classes=7" in same(load("resnet18", classes=7))
     text = "net n(a=1, b=2 * a, kind=dot, p=0.5, on=true) {\ninput 3 x 8 x 8\nconv(3, b) | nonlocal_mean(kind) | dropout(p)\n}\n"
-    for given_ in ({}, {"a": 2}, {"b": 2, "a": 1}, {"b": 3}, {"kind": "gaussian"}, {"p": 0}, {"p": 1e-7}, {"on": False}, {"on": 1}, {"a": 4, "p": 0.1}):
+    for given_ in (
+        {},
+        {"a": 2},
+        {"b": 2, "a": 1},
+        {"b": 3},
+        {"kind": "gaussian"},
+        {"p": 0},
+        {"p": 1e-7},
+        {"on": False},
+        {"on": 1},
+        {"a": 4, "p": 0.1},
+    ):
         same(load(text, **given_))
 
 
@@ -122,14 +137,21 @@ net closed {
 def test_definitions_of_the_user_are_written_out() -> None:
     text = same(load(USER, net="mine"))
     assert text.count("op ") == 3 and "unused" not in text and "closed" not in text
-    text = same(load(USER, net="closed", ))
+    text = same(
+        load(
+            USER,
+            net="closed",
+        )
+    )
     assert "open_" not in text and "meta kind" in text
     same(load(USER, net="mine", width=3, deep=3))
 
 
 def test_files_are_gathered_into_one(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "blocks.rob").write_text("use norms\nuse resnet\nop block = conv(3, 5) | norm\ncell both {\nin x\nx -> out : basic(5) | block\n}\n")
+    (tmp_path / "lib" / "blocks.rob").write_text(
+        "use norms\nuse resnet\nop block = conv(3, 5) | norm\ncell both {\nin x\nx -> out : basic(5) | block\n}\n"
+    )
     (tmp_path / "lib" / "norms.rob").write_text("op norm = batch_norm\n")
     (tmp_path / "main.rob").write_text("use lib.blocks\nnet n {\ninput 3 x 8 x 8\nboth\nblock\n}\n")
     text = same(load(tmp_path / "main.rob"))
@@ -169,7 +191,9 @@ def test_nets_taken_from_spaces() -> None:
 
 def test_supernets() -> None:
     same(load_space("cell_based", width=4, layers=5).supernet())
-    same(load_space("cell_based_small", width=4, layers=5).supernet())  # written as a net of cell_based: budgets do not hold for it
+    same(
+        load_space("cell_based_small", width=4, layers=5).supernet()
+    )  # written as a net of cell_based: budgets do not hold for it
     with pytest.raises(NotWritable, match="`one` edges"):
         format_net(load_space(USER, space="root").supernet())
     text = "cell c {\nin x\nx -> out : any { relu, sigmoid }\n}\nspace s {\ninput 3 x 8 x 8\npick c\nrequire density(0) < 1\n}\n"
@@ -197,11 +221,17 @@ def test_facts_are_kept(facts: dict[str, int | float | str]) -> None:
     net = load("net n {\ninput 3 x 8 x 8\nrelu\n}")
     again = load(format_net(Net(net.name, net.layout, net.choices, facts, net.definition)))
     assert dict(again.meta) == facts
-    assert {key: type(value) for key, value in again.meta.items()} == {key: type(value) for key, value in facts.items()}
+    assert {key: type(value) for key, value in again.meta.items()} == {
+        key: type(value) for key, value in facts.items()
+    }
 
 
 @settings(max_examples=40)
-@given(st.one_of(st.integers(1, 50), st.booleans(), st.floats(0.001, 1), st.sampled_from(["dot", "gaussian", "word"])))
+@given(
+    st.one_of(
+        st.integers(1, 50), st.booleans(), st.floats(0.001, 1), st.sampled_from(["dot", "gaussian", "word"])
+    )
+)
 def test_values_of_parameters_are_kept(value: int | float | bool | str) -> None:
     net = load("net n(a=3) {\ninput 3 x 8 x 8\nrelu\nrequire a == a\n}", a=value)
     again = load(format_net(net))
