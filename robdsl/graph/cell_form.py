@@ -162,8 +162,10 @@ class CellForm:
                 graph.add_edges_from((s.name, t.name) for s in statement.sources for t in targets)
             elif isinstance(statement, nodes.Join) and statement.target.name not in self._inputs:
                 graph.add_edges_from((each.name, statement.target.name) for each in statement.operands)
+        hanging = False
         for name, ident in self._first.items():
             if name not in self._inputs and graph.in_degree(name) == 0:
+                hanging = True
                 near = did_you_mean(name, [each for each in self._first if each != name])
                 yield codes.NO_EDGE.at(ident.span, name=name, help=near)
         if "out" not in graph:
@@ -175,7 +177,7 @@ class CellForm:
         except nx.NetworkXNoCycle:
             reaching = nx.ancestors(graph, "out") | {"out"}
             for name, ident in self._first.items():
-                if name not in reaching:
+                if name not in reaching and not hanging:  # what hangs in the air may be what should reach it
                     yield codes.DEAD_NODE.at(ident.span, name=name)
 
     def _cycle(self, cycle: list[str]) -> Diagnostic:

@@ -224,8 +224,8 @@ class NameChecker:
             self.found.append(codes.IN_OUTSIDE.at(attribute.value.span, help=help))
         elif value != "in" and value not in self.node_names:
             help = did_you_mean(value, [*self.node_names, *(["in"] if inside else [])])
-            if not self.node_names:
-                help = "only inside a cell do values have names"
+            if help is None:
+                help = f"known here: {known}" if known else "only inside a cell do values have names"
             self.found.append(codes.UNKNOWN_NODE.at(attribute.value.span, name=value, help=help))
 
     def _measure(self, measure: nodes.Measure, known: bool) -> None:

@@ -180,7 +180,8 @@ class _NetBuilder:
     def _repeat(self, repeat: nodes.Repeat) -> None:
         count = integer(self._deferred.inline(repeat.count), self._scope(), "the number of turns")
         if count < 0:
-            raise Fault(codes.NEGATIVE_REPEAT.at(repeat.count.span, count=count))
+            label = spoken_values(repeat.count, self._scope())
+            raise Fault(codes.NEGATIVE_REPEAT.at(repeat.count.span, label, count=count))
         if count > MAX_STAGES:
             raise Fault(codes.TOO_MANY_STAGES.at(repeat.count.span, bound=f"{MAX_STAGES:,} stages"))
         for _ in range(count):

@@ -185,7 +185,7 @@ class Loader:
         if resolved in self._files:
             return self._files[resolved]
         if len(self._files) + len(self._reading) >= MAX_FILES:
-            self._report.add(codes.TOO_MANY_FILES.at(use.span, bound=f"{MAX_FILES} files"))
+            self._report.add(codes.TOO_MANY_FILES.at(use.span, bound=MAX_FILES))
             return None
         try:
             return self.file(found)

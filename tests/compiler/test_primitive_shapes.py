@@ -41,13 +41,23 @@ def test_convolutions(data: st.DataObject) -> None:
     groups = data.draw(st.integers(1, 3))
     channels, width = groups * data.draw(st.integers(1, 3)), groups * data.draw(st.integers(1, 3))
     height, wide = data.draw(SIZES), data.draw(SIZES)
-    kernel, stride, dilation = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+    kernel, stride, dilation = (
+        data.draw(st.integers(1, 5)),
+        data.draw(st.integers(1, 3)),
+        data.draw(st.integers(1, 3)),
+    )
     padding, bias = data.draw(st.none() | st.integers(0, 4)), data.draw(st.booleans())
     given_ = "" if padding is None else f", padding={padding}"
     text = f"conv({kernel}, {width}, {stride}, groups={groups}, dilation={dilation}, bias={str(bias).lower()}{given_})"
     net = loaded(text, channels, height, wide)
     actual = kernel // 2 if padding is None else padding
-    agrees(net, nn.Conv2d(channels, width, kernel, stride, actual, dilation, groups, bias), channels, height, wide)
+    agrees(
+        net,
+        nn.Conv2d(channels, width, kernel, stride, actual, dilation, groups, bias),
+        channels,
+        height,
+        wide,
+    )
     if net is not None:
         _, out_height, out_width = net.stages[-1].shape
         assert net.cost.macs == width * out_height * out_width * channels // groups * kernel**2
@@ -55,7 +65,9 @@ def test_convolutions(data: st.DataObject) -> None:
 
 @settings(max_examples=40)
 @given(st.integers(1, 4), SIZES, SIZES, st.integers(1, 5), st.integers(1, 3), st.none() | st.integers(0, 3))
-def test_depthwise(channels: int, height: int, width: int, kernel: int, stride: int, padding: int | None) -> None:
+def test_depthwise(
+    channels: int, height: int, width: int, kernel: int, stride: int, padding: int | None
+) -> None:
     given_ = "" if padding is None else f", padding={padding}"
     actual = kernel // 2 if padding is None else padding
     module = nn.Conv2d(channels, channels, kernel, stride, actual, groups=channels, bias=False)
@@ -114,7 +126,15 @@ def test_nonlocal_means(channels: int, height: int, width: int, kind: str) -> No
 
 
 @settings(max_examples=40)
-@given(st.lists(st.sampled_from(["relu", "sigmoid", "identity", "dropout(0.5)", "conv(3)", "conv(1, 5)", "max_pool(2)", "crop(1)"]), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.sampled_from(
+            ["relu", "sigmoid", "identity", "dropout(0.5)", "conv(3)", "conv(1, 5)", "max_pool(2)", "crop(1)"]
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
 def test_compiled_chains_have_the_shapes_that_were_worked_out(parts: list[str]) -> None:
     from robdsl.compiler import compile
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textwrap import dedent
+from typing import Any
 
 from robdsl.diagnostics.diagnostic import Diagnostic
 from robdsl.graph.cell import Cell
@@ -30,13 +31,13 @@ def only(text: str) -> Diagnostic:
     return diagnostics[0]
 
 
-def net_of(stages: str, definitions: str = "", image: str = "3 x 8 x 8", **parameters: object) -> Net:
+def net_of(stages: str, definitions: str = "", image: str = "3 x 8 x 8", **parameters: Any) -> Net:
     """A net of some stages."""
     body = dedent(stages)
     return load(f"{dedent(definitions)}\nnet test {{\ninput {image}\n{body}\n}}\n", **parameters)
 
 
-def cell_of(cell: str, call: str = "", image: str = "3 x 8 x 8", **parameters: object) -> Cell:
+def cell_of(cell: str, call: str = "", image: str = "3 x 8 x 8", **parameters: Any) -> Cell:
     """The last cell of some definitions, as the only stage of a net."""
     text = dedent(cell)
     name = text[text.rindex("cell ") + 5 :].split("(")[0].split("{")[0].strip()

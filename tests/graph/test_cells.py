@@ -389,7 +389,7 @@ def test_none_stands_nowhere_else(text: str) -> None:
         ("x -> out : relu", ["R401 c", "R407 x"]), ("in x\nin y\nx, y -> out", ["R402 in y"]), ("in x\nx -> y", ["R403 c"]),
         ("in x\nx -> out\nout -> x", ["R405 x"]), ("in x, x\nx -> out", ["R212 x"]), ("in x\nx = sum(x, x)\nx -> out", ["R405 x"]),
         ("in x\nout = sum(x, x)\nx -> out", ["R406 out"]), ("in x\nx -> out\nout = sum(x, x)", ["R406 out"]),
-        ("in x\nout = sum(x, x)\nout = concat(x, x)", ["R406 out"]), ("in x\ny -> out", ["R407 y", "W401 x"]), ("in x\nout = sum(x, y)", ["R407 y"]),
+        ("in x\nout = sum(x, x)\nout = concat(x, x)", ["R406 out"]), ("in x\ny -> out", ["R407 y"]), ("in x\nout = sum(x, y)", ["R407 y"]),
         ("in x\nx -> a\na -> b\nb -> a\nb -> out", ["R404 b -> a"]), ("in x\nx -> out\nx -> a\na -> a", ["R404 a -> a"]),
         ("in x\nx -> a\na = sum(b, x)\na -> b\nb -> out", ["R406 a", "R404 a = sum(b, x)"]),
         ("in x\nx -> out\nx -> y", ["W401 y"]), ("in x, y\nx -> out", ["W401 y"]), ("in x\nx -> out\nout -> z", ["W401 z"]),

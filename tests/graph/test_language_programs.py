@@ -8,6 +8,7 @@ import pytest
 
 import robdsl
 from robdsl.graph.load import check_file, load, load_space
+from robdsl.graph.operations import CellOperation
 from tests.graph.programs import cell_of, net_of
 
 PROGRAMS = Path(__file__).parents[1] / "data" / "programs"
@@ -81,6 +82,7 @@ def test_stride_two_sits_on_edges_from_the_inputs_only() -> None:
     """Reproduction notes: `skip` with stride 2 is a factorized reduction, else the identity."""
     space = load_space("cell_based", layers=5)
     reducing = next(stage for stage in space.supernet().stages if stage.name == "robnet_cell_2")
+    assert isinstance(reducing.operation, CellOperation)
     skips = {
         (edge.source, edge.target): dict(edge.alternatives[0].arguments)["stride"]
         for edge in reducing.operation.cell.edges

@@ -80,7 +80,7 @@ def test_choices_that_are_not_text() -> None:
     for choices in ([], [((0,), (1,))], [((0,), ())] * 3, [((1, 0), (0,))] * 3, [((0, 0), (0,))] * 3, [((2,), (0,))] * 3, [((0,), (0, 1))] * 3,
                     [((-1,), (0,))] * 3, [((0,),)] * 3):  # fmt: skip
         with pytest.raises(ValueError):
-            space.choose(choices)  # type: ignore[arg-type]  # some have the wrong length on purpose
+            space.choose(choices)
 
 
 @pytest.mark.parametrize("name", ["two words", "", "net", "1st", "a-b", 'a"; import os'])
