@@ -438,7 +438,7 @@ CALL_DEPTH = Code(
 )
 TOO_MANY_STAGES = Code(
     "R605",
-    "the net has more stages than the bound of {bound}",
+    "the net is longer than the bound of {bound}",
     "The turns of `repeat` add up; how many stages they make, and how many statements they run through, is bounded.",
 )
 TOO_MANY_OPERATIONS = Code(
