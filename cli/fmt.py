@@ -14,7 +14,7 @@ from robdsl.diagnostics.source import Source
 from robdsl.files import write_atomic
 from robdsl.graph.respell import respell
 from robdsl.syntax.formatter import format_checked, format_source
-from robdsl.syntax.parser import decode, read_source
+from robdsl.syntax.parser import MAX_FILE, decode, read_source
 
 from .console import err, plural, show_diagnostics
 
@@ -43,13 +43,13 @@ def fmt(
     changed = wrong = 0
     for name in files:
         try:
-            source, path = _read(name)
+            source, path, data = _read(name)
             text = _formatted(source, path, form)
         except RobError as error:
             show_diagnostics(error.diagnostics)
             wrong += 1
             continue
-        same = text == source.text
+        same = text.encode() == data  # a byte-order mark or CRLF is not canonical
         changed += not same
         if diff and not same:
             lines = difflib.unified_diff(
@@ -68,10 +68,13 @@ def fmt(
         raise typer.Exit(1)
 
 
-def _read(name: str) -> tuple[Source, Path | None]:
+def _read(name: str) -> tuple[Source, Path | None, bytes]:
+    """The text of a file or of stdin, its path if it has one, and its bytes as they are."""
     if name == "-":
-        return decode(sys.stdin.buffer.read(2_000_000), "<stdin>"), None
-    return read_source(Path(name)), Path(name)
+        data = sys.stdin.buffer.read(MAX_FILE + 1)
+        return decode(data, "<stdin>"), None, data
+    path = Path(name)
+    return read_source(path), path, path.read_bytes()
 
 
 def _formatted(source: Source, path: Path | None, form: Literal["edges", "alpha"] | None) -> str:

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from robdsl.diagnostics.diagnostic import RobError
+from robdsl.graph.canonical import TooSymmetric
 from robdsl.graph.index import shipped
 from robdsl.graph.layout import Stage
 from robdsl.graph.load import load, load_space
@@ -86,12 +87,20 @@ def describe_net(net: Net) -> dict[str, Any]:
         "depth": stats.depth,
         "density": stats.density,
         "budgets": fits(net),
-        "hash": net.hash,
+        "hash": _hash(net),
         "meta": dict(net.meta),
         "alpha": net.alpha if net.layout.picks and not net.whole else None,
         "choices": [asdict(each) for each in stats.choices],
         "stages": [asdict(each) for each in stats.stages],
     }
+
+
+def _hash(net: Net) -> str | None:
+    """The canonical hash; None for the rare net that is too symmetric to have one in bounded time."""
+    try:
+        return net.hash
+    except TooSymmetric:
+        return None
 
 
 def describe_space(space: Space) -> dict[str, Any]:
@@ -176,7 +185,8 @@ def _print_net(net: Net, described: dict[str, Any]) -> None:
         out.print(f"  fits {', '.join(described['budgets'])}")
     for key, value in net.meta.items():
         out.print(f"  {key} = {value}", markup=False)
-    out.print(f"  hash {net.hash[:16]}")
+    if described["hash"] is not None:
+        out.print(f"  hash {described['hash'][:16]}")
     out.print(_stage_table(net))
     stats = net.stats()
     if stats.choices:

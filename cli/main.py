@@ -8,6 +8,10 @@ import sys
 import typer
 
 from robdsl.diagnostics.diagnostic import RobError
+from robdsl.graph.canonical import TooSymmetric
+from robdsl.graph.sampling import Uncountable
+from robdsl.graph.writer import NotWritable
+from robdsl.syntax.formatter import FormatError
 
 from . import attack, check, compile, fmt, info, tables, train
 from .console import fail, show_diagnostics
@@ -44,6 +48,8 @@ def main() -> int:
     except RobError as error:
         show_diagnostics(error.diagnostics)
         return 1
+    except (FormatError, NotWritable, TooSymmetric, Uncountable) as error:
+        return fail(str(error))
     except BrokenPipeError:
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()

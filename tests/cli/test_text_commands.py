@@ -81,6 +81,13 @@ class TestFmt:
         )
         assert robdsl("fmt", "--check", path).status == 0
 
+    def test_line_ends_and_byte_order_marks_are_made_canonical(self, robdsl: Run) -> None:
+        path = Path("windows.rob")
+        path.write_bytes(b"\xef\xbb\xbfop a = relu\r\n")
+        assert robdsl("fmt", "--check", path).status == 1
+        assert robdsl("fmt", path).status == 0
+        assert path.read_bytes() == b"op a = relu\n"
+
     def test_the_two_forms_of_a_choice(self, robdsl: Run) -> None:
         source = (ROOT / "archs" / "robnet_large.rob").read_text(encoding="utf-8")
         path = Path("large.rob")
