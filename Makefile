@@ -23,10 +23,10 @@ demo: $(READY) ## Compile RobNet-free, report on it, train a small RobNet on dig
 	$(BIN)/python -c "import torch, robdsl; \
 		model = robdsl.compile(robdsl.load('archs/robnet_free.rob')).eval(); \
 		print('two images in, logits out:', tuple(model(torch.rand(2, 3, 32, 32)).shape))"
-	$(BIN)/robdsl train robnet_small --set width=4 --set layers=3 --data digits --epochs 4 --steps 3 \
+	$(BIN)/robdsl train robnet_small --set width=4 --set layers=3 --data digits --epochs 3 --steps 2 \
 		--device cpu --channels-last -o build/demo
 	$(BIN)/robdsl attack build/demo/net.rob --weights build/demo/best.safetensors --data digits \
-		--attack fgsm,pgd20 --device cpu -o build/demo/attack
+		--attack fgsm,pgd20 --limit 180 --device cpu -o build/demo/attack
 
 test: $(READY) ## Run the tests that are not marked slow (under 12 minutes on two cores)
 	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)

@@ -88,6 +88,8 @@ def attack(
 
     if split not in ("test", "val", "train"):
         raise typer.BadParameter(f"`{split}` is not one of test, val, train", param_hint="--split")
+    if "/" not in eps and eps.replace(".", "", 1).isdigit() and float(eps) > 1:
+        raise typer.BadParameter(f"images are in [0, 1]; did you mean {eps}/255?", param_hint="--eps")
     if (source is None) != (source_weights is None):
         raise typer.BadParameter("a source is a net with its weights: give both", param_hint="--source")
     options = {"eps": eps, "step_size": step_size, "precision": precision}

@@ -171,7 +171,7 @@ def headline(net: Net) -> list[str]:
         kinds = len({(each.graph["cell"], each.graph["alpha"]) for each in cells})
         density = f", mean density {stats.density:.3f}" if stats.density is not None else ""
         lines.append(f"{plural(len(cells), 'cell')} of {plural(kinds, 'kind')}{density}")
-    lines.append(f"{show(net.image)} -> {net.classes}")
+    lines.append(f"{show(net.image)} -> {show(net.layout.stages[-1].shape)}")
     lines.append(f"{stats.params:,} parameters, {amount(stats.macs)} multiply-adds, depth {stats.depth}")
     return lines
 
@@ -245,6 +245,8 @@ def _print_space(space: Space, described: dict[str, Any]) -> None:
         table.add_column(name)
     for (cell, opens), group in groupby(space.picks, key=lambda pick: (pick.cell, pick.opens)):
         alike = list(group)
-        names = alike[0].name if len(alike) == 1 else f"{alike[0].name} .. {alike[-1].name} ({len(alike)})"
+        names = ", ".join(pick.name for pick in alike)
+        if len(alike) > 3:
+            names = f"{alike[0].name} .. {alike[-1].name} ({len(alike)})"
         table.add_row(names, cell, ", ".join(f"{each.source}->{each.target}" for each in opens))
     out.print(table)

@@ -18,7 +18,7 @@ from .console import fail, show_diagnostics
 
 app = typer.Typer(
     name="robdsl",
-    help="Architectures as text: check, compile, train, attack and search them.",
+    help="Architectures as text: check, compile, train and attack them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -37,6 +37,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         DiskFullError: there is no room; ``path`` is as it was.
         OSError: any other reason why it cannot be written; ``path`` is as it was.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder; name a file", str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _space_for(path):
         try:
