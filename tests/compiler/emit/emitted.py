@@ -62,8 +62,9 @@ def hold_function(net: Net, code: str) -> None:
     x = torch.rand(3, *net.image, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for train in (True, False):
         agree(_run(ours.train(train), x), _run(compiled.train(train), x))
+        state = ours.state_dict()
         for key, value in compiled.state_dict().items():
-            agree(ours.state_dict()[key], value)
+            agree(state[key], value)
 
 
 def _run(model: nn.Module, x: Tensor) -> Tensor:

@@ -49,7 +49,9 @@ class Writer:
             case 3:
                 return f"({self.operation(width, stride, depth - 1)}) + ({self.operation(width, stride, 0)})"
             case 4:
-                return f"max_pool(3, {stride}, padding=1) | {self.part(self.operation(width, '1', depth - 1))}"
+                return (
+                    f"max_pool(3, {stride}, padding=1) | {self.part(self.operation(width, '1', depth - 1))}"
+                )
             case 5:
                 unchanged = f"{stride} == 1 and in.channels == {width}"
                 return f"if {unchanged} then identity else {self.operation(width, stride, depth - 1)}"
@@ -57,7 +59,11 @@ class Writer:
                 return f"{self.pick(self.operations)}({width}, {stride})"
             case _:
                 alone = [name for name, inputs in self.cells if inputs == 1]
-                return f"{self.pick(alone)}({width}, {stride})" if alone else f"conv(1, {width}, {stride}) | relu"
+                return (
+                    f"{self.pick(alone)}({width}, {stride})"
+                    if alone
+                    else f"conv(1, {width}, {stride}) | relu"
+                )
 
     def shapeless(self) -> str:
         """An operation that leaves the shape as it is."""
@@ -101,7 +107,9 @@ class Writer:
                 case 0:
                     body.append(f"{', '.join(dict.fromkeys([self.pick(nodes), self.pick(nodes)]))} -> {node}")
                 case 1:
-                    body.append(f"{node} = {self.pick(('sum', 'mul'))}({self.pick(nodes)}, {self.pick(nodes)})")
+                    body.append(
+                        f"{node} = {self.pick(('sum', 'mul'))}({self.pick(nodes)}, {self.pick(nodes)})"
+                    )
                 case 2:
                     body.append(f"{self.pick(nodes)} -> {node} : {self.operation('w', '1')}")
                     body.append(f"{self.pick(nodes)} -> {node} : {self.shapeless()}")
@@ -109,7 +117,9 @@ class Writer:
                     offered = ["conv(3)", self.part(self.operation("w", "1", 1)), "identity"]
                     offered = ["none" if kind == 4 else "relu", *offered[: self.number(1, 3)]]
                     sources = dict.fromkeys([self.pick(nodes), self.pick(nodes)])
-                    body.append(f"{', '.join(sources)} -> {node} : {'any' if kind == 3 else 'one'} {{ {', '.join(offered)} }}")
+                    body.append(
+                        f"{', '.join(sources)} -> {node} : {'any' if kind == 3 else 'one'} {{ {', '.join(offered)} }}"
+                    )
             nodes.append(node)
         last = list(dict.fromkeys(nodes[-self.number(1, 3) :]))
         body.append(f"out = {self.pick(('concat', 'sum'))}({', '.join(last)})")

@@ -167,11 +167,13 @@ class NetWriter:
             called.append((name if specs else None, column))
         if built:
             self.init.extend(self._built(run, environment, index, span, built))
-        self.body.append(f"        for {index} in {_range(span)}:")
+        before = len(self.body)
         for path, column in called:
             if path is not None:
                 self.body.append(f'            stage = self.get_submodule(f"{path}")')
             self._step("stage" if path else None, column[0].arity, False, self._kept(column), 12)
+        if len(self.body) > before:  # stages that hand on what they are given have no lines
+            self.body.insert(before, f"        for {index} in {_range(span)}:")
 
     def _built(
         self, run: Run, environment: Environment, index: str, span: range, built: Sequence[tuple[str, Code]]
@@ -187,19 +189,16 @@ class NetWriter:
         )
         if len(columns) == 1:
             rows = _counting(values[0]) or rows
-        if len(flat(rows)) > INLINE_ROWS:
-            rows = self._table(run, columns, rows)
-        if span.step == 1:
-            start = f", start={span.start}" if span.start else ""
-            source = f"enumerate({flat(rows)}{start})"
-        else:
-            source = f"zip({_range(span)}, {flat(rows)}, strict=True)"
-        target = columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
-        header = f"        for {index}, {target} in {source}:"
+        text = flat(rows)
+        if len(text) > INLINE_ROWS:
+            text = self._table(run, columns, rows)
+        header = _header(index, columns[0] if len(columns) == 1 else f"({', '.join(columns)})", text, span)
         if len(header) <= WIDTH:
             return [header, *_registrations(built)]
         row = environment.names.variable("row")
-        header = f"        for {index}, {row} in {source}:"
+        header = _header(index, row, text, span)
+        if len(header) > WIDTH:
+            header = _header(index, row, self._table(run, columns, rows), span)
         name, code = built[0]
         passed = [item.before + flat(item.code) for item in code.items] if isinstance(code, Group) else []
         if len(built) == 1 and isinstance(code, Group) and passed == [*columns]:
@@ -296,6 +295,14 @@ def _sum(text: str, number: int) -> str:
     if number == 0:
         return text
     return f"{text} {'+' if number > 0 else '-'} {abs(number)}"
+
+
+def _header(index: str, target: str, rows: str, span: range) -> str:
+    """The first line of a loop over rows."""
+    if span.step == 1:
+        start = f", start={span.start}" if span.start else ""
+        return f"        for {index}, {target} in enumerate({rows}{start}):"
+    return f"        for {index}, {target} in zip({_range(span)}, {rows}, strict=True):"
 
 
 def _range(span: range) -> str:
