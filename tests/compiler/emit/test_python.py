@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -36,7 +37,7 @@ GOLDEN = Path(__file__).parent / "golden"
 SMALL: Mapping[str, int] = {"width": 4, "layers": 6, "cells": 2, "classes": 3, "size": 32}
 
 
-def small(given: Mapping[str, object]) -> dict[str, object]:
+def small(given: Mapping[str, object]) -> dict[str, Any]:
     """The small values of some parameters."""
     return {name: value for name, value in SMALL.items() if name in given}
 
