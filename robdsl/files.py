@@ -42,7 +42,10 @@ def write_atomic(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _space_for(path):
         try:
-            with temporary.open("wb") as file:
+            temporary.unlink(missing_ok=True)
+            with temporary.open(
+                "xb"
+            ) as file:  # a new file: what lies under this name may be a link to elsewhere
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -27,8 +27,6 @@ from tests.compiler.emit.emitted import (
 from tests.compiler.emit.random_programs import programs
 from tests.conftest import Golden
 
-pytestmark = pytest.mark.slow  # every net and every form of it takes minutes; test_quickly.py is the short way
-
 SHIPPED = sorted(name for name, _ in shipped("net"))
 SPACES = sorted(name for name, _ in shipped("space"))
 GOLDEN = Path(__file__).parent / "golden"
@@ -58,6 +56,7 @@ def code_of(name: str) -> str:
 # --- every net that ships
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_keys_of_every_shipped_net(name: str) -> None:
     net = robdsl.load(name)
@@ -66,6 +65,7 @@ def test_the_keys_of_every_shipped_net(name: str) -> None:
     hold_structure(net, code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [each for each in SHIPPED if each.startswith("robnet")])
 def test_the_function_of_small_robnets(name: str) -> None:
     net = small_net(name)
@@ -79,12 +79,14 @@ def test_the_function_of_every_other_shipped_net(name: str) -> None:
     hold_function(net, emit_text(net, "py"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 def test_the_supernet_of_every_shipped_space(name: str) -> None:
     parameters = small(robdsl.load_space(name).parameters)
     hold(robdsl.load_space(name, **parameters).supernet())
 
 
+@pytest.mark.slow
 def test_shipped_nets_are_formatted(tmp_path: Path) -> None:
     for name in SHIPPED:
         (tmp_path / f"{name}.py").write_text(code_of(name), encoding="utf-8")

@@ -17,8 +17,6 @@ from robdsl.compiler.emit.python.docstrings import docstring
 from robdsl.compiler.emit.python.names import Names
 from tests.compiler.emit.emitted import IMPORTS, hold, imports_of, ruff
 
-pytestmark = pytest.mark.slow  # every net and every form of it takes minutes; test_quickly.py is the short way
-
 NAMES = """
 op train = conv(1) | batch_norm
 op print = relu | conv(3)

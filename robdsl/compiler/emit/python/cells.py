@@ -280,11 +280,15 @@ class _CellWriter:
         """What leads nowhere has weights, as in the published code, but does not learn."""
         if not self.idle:
             return
-        edge = self.environment.names.inner().variable("edge")
-        present = call("filter", "None", tuple_of(self.idle))
-        self.init.append("        # These lead nowhere; they have weights, but do not learn.")
-        self.init.extend(lines(present, 8, f"for {edge} in ", ":"))
-        self.init.append(f"            {edge}.requires_grad_(False)")
+        self.init.append("        # What leads nowhere has weights, but does not learn.")
+        presence = {flow.member: flow.presence for flow in self.flows.values()}
+        there = [member for member in self.idle if presence[member] is Presence.ALWAYS]
+        self.init.extend(f"        {member}.requires_grad_(False)" for member in there)
+        others = [member for member in self.idle if member not in there]
+        if others:
+            edge = self.environment.names.inner().variable("edge")
+            self.init.extend(lines(call("filter", "None", tuple_of(others)), 8, f"for {edge} in ", ":"))
+            self.init.append(f"            {edge}.requires_grad_(False)")
 
     def _flows(self, edge: CellEdge, presence: Presence) -> None:
         self.flows[edge.key] = Flow(edge.key, edge.source, edge.target, self._member(edge.key), presence)
