@@ -57,7 +57,8 @@ def opened(path: Path) -> Iterator[Stored]:
             start = file.read(9)
     except OSError as error:
         raise BrokenWeightsError(f"cannot read {path}: {error.strerror}") from error
-    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+    # The first byte of safetensors is part of a length and may be any; the ninth opens its header.
+    if start[8:9] != b"{" and (start[:4] == b"PK\x03\x04" or start[:1] == b"\x80"):
         yield read_pickle(path, zipped=start[:1] != b"\x80")
     elif start[8:] == b"{":
         with open_safetensors(path) as stored:
