@@ -271,15 +271,6 @@ def cost_of(layout: Layout, stages: Sequence[Stage]) -> Cost:
     return replace(total, depth=depth[-1])
 
 
-def live_stages(stages: Sequence[Stage]) -> frozenset[int]:
-    """The stages whose outputs the last one needs, directly or not."""
-    live = {len(stages) - 1}
-    for index in range(len(stages) - 1, -1, -1):
-        if index in live:
-            live.update(each for each in stages[index].inputs if each >= 0)
-    return frozenset(live)
-
-
 # --- alpha as text
 
 

@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Literal
 
 from robdsl.graph.flatten import flatten
-from robdsl.graph.net import Net, live_stages
+from robdsl.graph.net import Net
 from robdsl.graph.primitives import Primitive
 from robdsl.graph.shapes import Shape, is_map
 from robdsl.graph.values import Word, show_value
@@ -63,7 +63,7 @@ class _TooManyOperands(Exception):
 def _written(net: Net, values: _Values) -> NormalForm:
     stages = net.stages
     results = {-1: values.image(net.image)}
-    for index in sorted(live_stages(stages)):
+    for index in range(len(stages)):
         stage = stages[index]
         shapes = [stages[each].shape if each >= 0 else net.image for each in stage.inputs]
         flat = flatten(stage.operation, shapes)

@@ -14,6 +14,7 @@ from robdsl.graph.flatten import flatten
 from robdsl.graph.layout import Stage
 from robdsl.graph.net import Net
 from robdsl.graph.operations import CellOperation
+from robdsl.graph.views import input_shapes
 
 _CONV, _NORM, _LINEAR = "conv", "batch_norm", "linear"
 
@@ -41,7 +42,7 @@ def _block(stage: Stage) -> str:
 
 
 def _learners(net: Net, stage: Stage) -> _Learners:
-    shapes = [net.stages[each].shape if each >= 0 else net.image for each in stage.inputs]
+    shapes = input_shapes(net, stage)
     found = []
     for step in flatten(stage.operation, shapes).steps:
         if step.primitive is not None and step.primitive.stateful:
