@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from robdsl.graph.flatten import flatten
 from robdsl.graph.net import Net
 from robdsl.graph.primitives import Primitive
 from robdsl.graph.shapes import Shape, is_map
 from robdsl.graph.values import Word, show_value
+from robdsl.graph.views import flat_stages
 
 #: How many operands all sums, products and concats together may have once nested ones are joined. A net that goes beyond (a
 #: thousand additions in a row with nothing between them) is taken with its joins as they are written.
@@ -61,12 +61,8 @@ class _TooManyOperands(Exception):
 
 
 def _written(net: Net, values: _Values) -> NormalForm:
-    stages = net.stages
     results = {-1: values.image(net.image)}
-    for index in range(len(stages)):
-        stage = stages[index]
-        shapes = [stages[each].shape if each >= 0 else net.image for each in stage.inputs]
-        flat = flatten(stage.operation, shapes)
+    for index, (stage, flat) in enumerate(flat_stages(net)):
         made = [results[each] for each in stage.inputs]
         for step in flat.steps[flat.arity :]:
             operands = [made[each] for each in step.inputs]
@@ -80,7 +76,7 @@ def _written(net: Net, values: _Values) -> NormalForm:
                 assert step.kind in ("sum", "mul")
                 made.append(values.bag(step.kind, operands, step.shape))
         results[index] = made[flat.output]
-    return values.needed_by(results[len(stages) - 1])
+    return values.needed_by(results[len(net.stages) - 1])
 
 
 @dataclass(frozen=True, slots=True)
