@@ -35,6 +35,11 @@ def test_the_contracts_hold() -> None:
     [
         ("syntax/against.py", "import robdsl.graph", "robdsl.syntax is not allowed to import robdsl.graph"),
         ("graph/against.py", "import torch", "robdsl.graph is not allowed to import torch"),
+        (
+            "kernels/against.py",
+            "import robdsl.graph",
+            "robdsl.kernels is not allowed to import robdsl.graph",
+        ),
         ("stray/__init__.py", "", "not listed as layers:\n\n- robdsl.stray"),
     ],
 )
