@@ -33,7 +33,7 @@ _LATER = {
     "load_weights": ("robdsl.weights", "load_weights"),
     "save_weights": ("robdsl.weights", "save_weights"),
 }
-_PACKAGES = ("attacks", "data", "evaluation", "training")
+_PACKAGES = ("attacks", "data", "evaluation", "search", "training")
 
 
 def __getattr__(name: str) -> Any:
