@@ -13,7 +13,7 @@ from robdsl.graph.sampling import Uncountable
 from robdsl.graph.writer import NotWritable
 from robdsl.syntax.formatter import FormatError
 
-from . import attack, check, compile, fmt, info, tables, train
+from . import attack, check, compile, fmt, genotypes, info, tables, train
 from .console import fail, show_diagnostics
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app.command("check")(check.check)
 app.command("fmt")(fmt.fmt)
 app.command("info")(info.info)
 app.command("compile")(compile.compile)
+app.command("import")(genotypes.import_)
+app.command("export")(genotypes.export)
 app.command("train")(train.train)
 app.command("attack")(attack.attack)
 app.command("tables")(tables.tables)
