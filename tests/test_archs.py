@@ -94,7 +94,7 @@ def test_every_net_and_space_that_the_documents_name_is_there() -> None:
         *("resnet18_denoise", "robnet_large_denoise"),
     } == set(NETS)  # fmt: skip
     assert {
-        *("cell_based", "cell_free", "cell_based_imagenet", "cell_based_denoise", "nas_bench_201", "darts"),
+        *("cell_based", "cell_free", "cell_based_imagenet", "cell_based_denoise", "nas_bench_201", "darts", "dense_rob"),
         *("cell_based_small", "cell_based_medium", "cell_based_large"),
     } == set(SPACES)  # fmt: skip
 
