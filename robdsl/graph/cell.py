@@ -12,6 +12,7 @@ from robdsl.diagnostics.source import Span
 from robdsl.graph.operations import Choice, Cost, Operation
 from robdsl.graph.shapes import Shape
 from robdsl.graph.values import Value
+from robdsl.syntax.nodes import CellDefinition
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Cell:
     """One cell definition for given arguments and input shapes.
 
     Attributes:
+        definition: the tree that it was elaborated from.
         inputs: the names of the inputs, oldest first.
         nodes: by name, in node order.
         edges: in the order written.
@@ -116,12 +118,16 @@ class Cell:
 
     name: str
     arguments: tuple[tuple[str, Value], ...]
-    span: Span
+    definition: CellDefinition
     inputs: tuple[str, ...]
     nodes: dict[str, CellNode]
     edges: tuple[CellEdge, ...]
     order: tuple[str, ...]
     opens: tuple[OpenEdge, ...]
+
+    @property
+    def span(self) -> Span:
+        return self.definition.span
 
     @property
     def in_shapes(self) -> tuple[Shape, ...]:

@@ -282,7 +282,7 @@ class CellBuilder:
         cell = Cell(
             self._definition.name.name,
             self._arguments,
-            self._definition.span,
+            self._definition,
             inputs,
             cell_nodes,
             tuple(self._edges[each] for each in self._written if each in self._edges),

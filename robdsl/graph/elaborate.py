@@ -195,7 +195,8 @@ class Elaborator:
             cell = self.called_cell(call, bound, arguments, (entering,))
             return CellOperation(entering, cell.out_shape, call.span, name, arguments, cell=cell)
         with self._inside(call.span, name, arguments):
-            return self._body(bound, arguments, entering)
+            made = self._body(bound, arguments, entering)
+            return made and replace(made, call=call)
 
     def _body(self, bound: Bound, arguments: Arguments, entering: Shape) -> Operation | None:
         """The body of an `op`, made once for the same arguments and shape."""
@@ -206,7 +207,9 @@ class Elaborator:
             try:
                 with self.reporting():
                     made = self.operation(bound.definition.body, Scope(dict(arguments)), bound.file, entering)
-                self._bodies[key] = made and replace(made, name=bound.name, arguments=arguments)
+                self._bodies[key] = made and replace(
+                    made, name=bound.name, arguments=arguments, definition=bound.definition
+                )
             except Poisoned:
                 self._bodies[key] = _State.WRONG
         return self._made(self._bodies[key])
@@ -223,7 +226,7 @@ class Elaborator:
     def _primitive(self, call: nodes.Call, scope: Scope, entering: Shape) -> Operation:
         name, parameters = call.callee.name, signatures()[call.callee.name]
         values: dict[str, Value] = {}
-        for parameter, written in _given(call, parameters).items():
+        for parameter, written in arguments_by_name(call, parameters).items():
             domain, value = DOMAINS[parameter], evaluate(written, scope)
             what = f"`{parameter}` of `{name}`"
             if type(value) not in domain.types:
@@ -247,7 +250,7 @@ class Elaborator:
 
     def bind(self, call: nodes.Call, parameters: tuple[nodes.Parameter, ...], scope: Scope) -> Arguments:
         """The values of all parameters; the call's form was checked before."""
-        given = {name: evaluate(each, scope) for name, each in _given(call, parameters).items()}
+        given = {name: evaluate(each, scope) for name, each in arguments_by_name(call, parameters).items()}
         return self.bind_values(parameters, given, scope.entering)
 
     def bind_values(
@@ -301,7 +304,7 @@ class _State(Enum):
     WRONG = auto()  # it could not be made, and that was reported
 
 
-def _given(call: nodes.Call, parameters: tuple[nodes.Parameter, ...]) -> dict[str, nodes.Expr]:
+def arguments_by_name(call: nodes.Call, parameters: tuple[nodes.Parameter, ...]) -> dict[str, nodes.Expr]:
     """The arguments of a call by the names of their parameters."""
     by_place = (each for each in call.arguments if each.name is None)
     given = {parameter.name.name: each.value for parameter, each in zip(parameters, by_place, strict=False)}

@@ -14,6 +14,7 @@ from robdsl.diagnostics.source import Span
 from robdsl.graph.primitives import Primitive
 from robdsl.graph.shapes import Shape
 from robdsl.graph.values import Value
+from robdsl.syntax import nodes
 
 if TYPE_CHECKING:
     from robdsl.graph.cell import Cell
@@ -54,6 +55,7 @@ class Operation:
         span: where it is written.
         name: the `op` of the text that it is the body of, or "" when it is written in place.
         arguments: the values of that op's parameters.
+        definition, call: that op, and the call that stands for it.
     """
 
     in_shape: Shape
@@ -61,6 +63,8 @@ class Operation:
     span: Span
     name: str = ""
     arguments: tuple[tuple[str, Value], ...] = ()
+    definition: nodes.OpDefinition | None = field(default=None, kw_only=True)
+    call: nodes.Call | None = field(default=None, kw_only=True)
 
     @cached_property
     def cost(self) -> Cost:

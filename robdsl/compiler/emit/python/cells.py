@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from robdsl.compiler.emit.python.amounts import Amount
 from robdsl.compiler.emit.python.conditions import split
 from robdsl.compiler.emit.python.docstrings import docstring
-from robdsl.compiler.emit.python.environment import Amount, Environment
+from robdsl.compiler.emit.python.environment import Environment
 from robdsl.compiler.emit.python.forward import Flow, Presence, write_forward
 from robdsl.compiler.emit.python.layout import Code, Group, Item, call, flat, lines, tuple_of
 from robdsl.compiler.emit.python.library import Definition, Library, is_identity, learns
 from robdsl.compiler.emit.python.menus import write_menus
 from robdsl.compiler.emit.python.names import Names
 from robdsl.compiler.emit.python.operations import add_arguments, parameter_list
+from robdsl.compiler.emit.python.source_text import sum_of
 from robdsl.compiler.emit.python.specs import CellInstance, Parallel, Spec
 from robdsl.compiler.names import module_name
 from robdsl.graph.cell import CellEdge
@@ -92,6 +94,7 @@ class _CellWriter:
         self.environment = Environment(self.names.inner(), len(self.instances))
         self._inputs()
         add_arguments(self.environment, self.instances)
+        self.environment.reads(self.cell.definition, self._known)
         self._modules()
         name = self.names.class_(self.cell.name, "Cell")
         text = self.cell.span.text.strip()
@@ -107,7 +110,12 @@ class _CellWriter:
             *write_forward(self.cell, self.live, self.flows, self.empty, self.names),
         ]
         return Definition(
-            name, self.environment, {each: place for place, each in enumerate(self.instances)}, code
+            name,
+            self.environment,
+            self.cell.definition.parameters,
+            frozenset(self.amounts[each].text or "" for each in self.cell.inputs),
+            {each: place for place, each in enumerate(self.instances)},
+            code,
         )
 
     # --- what is known
@@ -127,16 +135,33 @@ class _CellWriter:
             shapes = [each.in_shapes[place] for each in self.instances]
             kind = "channels" if is_map(shapes[0]) else "features"
             alone = len(self.cell.inputs) == 1 and kind not in taken
-            self.environment.add(kind if alone else f"{name}_{kind}", [shape[0] for shape in shapes])
+            values = tuple(shape[0] for shape in shapes)
+            self.amounts[name] = Amount(
+                values, self.environment.add(kind if alone else f"{name}_{kind}", values)
+            )
             if all(map(is_map, shapes)):
                 heights[name] = [shape[1] for shape in shapes]
         self.environment.heights = heights
 
     def _amount(self, node: str) -> Amount:
         """The channels of a node."""
-        if node not in self.amounts:
-            self.amounts[node] = Amount(tuple(each.cell.nodes[node].shape[0] for each in self.instances))
-        return self.amounts[node]
+        known = self._known(node)
+        if known is None:
+            known = Amount(tuple(each.cell.nodes[node].shape[0] for each in self.instances))
+        return known
+
+    def _known(self, name: str) -> Amount | None:
+        """The channels of a node that code has words for."""
+        node = self.cell.nodes.get(name)
+        if node is None or name in self.amounts:
+            return self.amounts.get(name)
+        values = tuple(each.cell.nodes[name].shape[0] for each in self.instances)
+        operands = [each for each in map(self._known, node.operands) if each is not None]
+        if node.join is None or len(operands) < len(node.operands):
+            return None
+        if node.join != "concat":
+            return next((each for each in operands if each.values == values), None)
+        return self.environment.word_for(values) or sum_of(operands, values)
 
     # --- the constructor
 
@@ -179,7 +204,7 @@ class _CellWriter:
         if edge.target not in self.live and any(map(learns, present)):
             self.idle.append(self._member(edge.key))
         variants = [skeletons.index(each) for each in skeletons]
-        branches = split(self.environment, variants)
+        branches = split(self.environment, variants, self._amount(edge.source))
         if branches is None:
             raise CannotShare
         if len(branches) == 1:
@@ -187,7 +212,7 @@ class _CellWriter:
             alike = self.built.setdefault(flat(code), _Alike(code))
             assert isinstance(alike, _Alike)
             alike.keys.append(edge.key)
-            if self._amount(edge.target).text is None:
+            if self._amount(edge.target).text is None and leaving.text is not None:
                 self.amounts[edge.target] = leaving
             return
         bodies = self.built.setdefault(tuple(condition for _, condition in branches), {})
@@ -267,14 +292,16 @@ class _CellWriter:
 
     def _zeros(self, name: str) -> Group:
         shapes = [each.cell.nodes[name].shape for each in self.instances]
-        kinds = ("channels", "height", "width") if is_map(shapes[0]) else ("features",)
-        return call(
-            "Zeros",
-            *(
-                self.environment.write([shape[place] for shape in shapes], f"{name}_{kind}", derived=True)
-                for place, kind in enumerate(kinds)
-            ),
+        kind = "channels" if is_map(shapes[0]) else "features"
+        width = self.environment.amount(
+            [shape[0] for shape in shapes], f"{name}_{kind}", hint=self._amount(name)
         )
+        sizes = [
+            self.environment.write([shape[place] for shape in shapes], f"{name}_{size}")
+            for place, size in ((1, "height"), (2, "width"))
+            if place < len(shapes[0])
+        ]
+        return call("Zeros", width.text or "", *sizes)
 
     def _write_idle(self) -> None:
         """What leads nowhere has weights, as in the published code, but does not learn."""

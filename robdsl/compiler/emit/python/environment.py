@@ -1,34 +1,21 @@
 """Constructor parameters, found by comparing all the places where a class is used.
 
-A number that is the same everywhere is written as it is. One that varies is written as a parameter of the text that has
-this value everywhere, or as a small expression of one; where there is none it becomes a parameter of its own. Whatever is
-written therefore holds for every place where the class is used.
+What the text writes as an expression of its parameters is written as that expression. Else a number that is the same
+everywhere is written as it is, and one that varies becomes a parameter of its own. No arithmetic is ever made up, and
+whatever is written holds for every place where the class is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from robdsl.compiler.emit.python.names import Names
-from robdsl.graph.values import ShapeValue, Value, Word
-
-Values = tuple[Value, ...]
-
-#: Numbers are looked for among multiples and parts by up to this factor.
-LARGEST_FACTOR = 16
-
-
-@dataclass(frozen=True)
-class Amount:
-    """A number of each instance, and how to write it where that is known; such as the channels of a value."""
-
-    values: Values
-    text: str | None = None
-
-    def at(self, places: Sequence[int]) -> Amount:
-        """The number of some of the instances."""
-        return Amount(tuple(self.values[place] for place in places), self.text)
+from robdsl.compiler.emit.python.amounts import Amount, Values, constant, literal, same
+from robdsl.compiler.emit.python.helpers import names_in
+from robdsl.compiler.emit.python.names import Names, plain
+from robdsl.compiler.emit.python.source_text import Said, SourceText
+from robdsl.graph.values import Value
+from robdsl.syntax import nodes
 
 
 @dataclass
@@ -40,7 +27,8 @@ class Environment:
         count: how many instances there are.
         places: those that take this branch.
         values: by parameter, its value in each instance of all. Only those in `used` become parameters.
-        words: the parameters that are arguments in the text, as opposed to sizes of inputs.
+        words: the parameters that are arguments in the text, as opposed to sizes of inputs, with their names there.
+        text: what the definition says; None outside of definitions.
         heights: by input, the height of its maps in each instance, where all are maps.
     """
 
@@ -48,7 +36,8 @@ class Environment:
     count: int
     places: Sequence[int] = ()
     values: dict[str, Values] = field(default_factory=dict)
-    words: set[str] = field(default_factory=set)
+    words: dict[str, str] = field(default_factory=dict)
+    text: SourceText | None = None
     heights: Mapping[str, Sequence[int]] = field(default_factory=dict)
     used: dict[str, None] = field(default_factory=dict)
 
@@ -73,13 +62,13 @@ class Environment:
             whole[place] = value
         self.values[parameter] = tuple(whole)
         if word:
-            self.words.add(parameter)
+            self.words[parameter] = name
         return parameter
 
-    def use(self, name: str) -> str:
-        """Says that code speaks of a parameter."""
-        self.used[name] = None
-        return name
+    def use(self, code: str) -> str:
+        """Says that code is written, so that the parameters in it are needed."""
+        self.used.update(dict.fromkeys(sorted(names_in(code) & self.values.keys())))
+        return code
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -92,82 +81,47 @@ class Environment:
         ordered = sorted(self.values, key=lambda name: name not in self.words)
         return {name: tuple(self.values[name][place] for place in self.places) for name in ordered}
 
-    def numbers(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """What is known of whole numbers that vary."""
-        for name, values in self.known.items():
-            whole = tuple(each for each in values if type(each) is int)
-            if len(whole) == len(values) and not constant(values):
-                yield name, whole
+    def reads(self, definition: nodes.Definition, channels: Callable[[str], Amount | None]) -> None:
+        """Gives the environment the text of its definition; ``channels`` are those of its inputs and nodes."""
+        parameters = {name: parameter for parameter, name in self.words.items()}
+        self.text = SourceText(definition, parameters, self.values, channels)
 
-    def write(
-        self, values: Sequence[Value], name: str, hint: Amount | None = None, *, derived: bool = False
-    ) -> str:
-        """Code for a number that has these values.
+    def said(self, expression: nodes.Expr | None, entering: Amount | None = None) -> Said | None:
+        """What an expression of the text is in code; None where there is none, or it cannot be said."""
+        if expression is None or self.text is None:
+            return None
+        return self.text.say(expression, self.places, entering)
+
+    def word_for(self, values: Values) -> Amount | None:
+        """A parameter of the text that has these values."""
+        found = next((name for name in self.words if same(self.values[name], values)), None)
+        return None if found is None else Amount(values, found)
+
+    def write(self, values: Sequence[Value], name: str, said: Said | None = None) -> str:
+        """Code for a setting.
 
         Args:
             values: one for each instance that gets here.
             name: what a parameter of its own would be called.
-            hint: tried first.
-            derived: whether it may be written as ``2 * width``.
+            said: what the text has for it.
         """
-        wanted = tuple(values)
-        if constant(wanted):
-            return literal(wanted[0])
+        return self._written(tuple(values), name, said, None).text or ""
+
+    def amount(
+        self, values: Sequence[Value], name: str, said: Said | None = None, hint: Amount | None = None
+    ) -> Amount:
+        """As `write`, for channels or features, which may be those of another value: ``hint``."""
+        return self._written(tuple(values), name, said, hint or Amount(()))
+
+    def _written(self, wanted: Values, name: str, said: Said | None, hint: Amount | None) -> Amount:
+        if said is not None and same(said.values, wanted):
+            return Amount(wanted, self.use(said.code), said.binds)
         if hint is not None and hint.text is not None and same(hint.values, wanted):
-            return hint.text
-        for known, value in sorted(self.known.items(), key=lambda each: each[0] != name):
-            if same(value, wanted):
-                return self.use(known)
-        expression = (
-            self._expression(wanted) if derived and all(type(each) is int for each in wanted) else None
-        )
-        return expression or self.use(self.add(name, wanted))
-
-    def _expression(self, wanted: Values) -> str | None:
-        """``2 * width``, ``width // 2``, ``channels + 32``, ``kernel - 1`` or ``a + b``."""
-        numbers = list(self.numbers())
-        for name, values in numbers:
-            for factor in range(2, LARGEST_FACTOR + 1):
-                if tuple(factor * each for each in values) == wanted:
-                    return f"{factor} * {self.use(name)}"
-                if tuple(each // factor for each in values) == wanted:
-                    return f"{self.use(name)} // {factor}"
-        for name, values in numbers:
-            apart = {more - each for more, each in zip(wanted, values, strict=True) if type(more) is int}
-            if len(apart) == 1:
-                difference = apart.pop()
-                return f"{self.use(name)} {'+' if difference > 0 else '-'} {abs(difference)}"
-        for place, (name, values) in enumerate(numbers):
-            for other, others in numbers[place + 1 :]:
-                if tuple(map(sum, zip(values, others, strict=True))) == wanted:
-                    return f"{self.use(name)} + {self.use(other)}"
-        return None
-
-
-def literal(value: Value) -> str:
-    """A value as Python writes it."""
-    if isinstance(value, Word):
-        return f'"{value.name}"'
-    if isinstance(value, ShapeValue):
-        return repr(value.shape)
-    return repr(value)
-
-
-def annotation(values: Values) -> str:
-    """The type of a parameter."""
-    kinds = {type(value) for value in values}
-    if kinds == {bool}:
-        return "bool"
-    if kinds == {int}:
-        return "int"
-    return "float" if kinds <= {int, float} else "str"
-
-
-def same(first: Sequence[Value], second: Sequence[Value]) -> bool:
-    """Equal, and of equal types: ``1`` is not ``True``."""
-    return all(type(a) is type(b) and a == b for a, b in zip(first, second, strict=True))
-
-
-def constant(values: Sequence[Value]) -> bool:
-    """Whether all values are the same."""
-    return same(values, [values[0]] * len(values))
+            return Amount(wanted, self.use(hint.text), hint.binds)
+        if constant(wanted):
+            return Amount(wanted, literal(wanted[0]))
+        for known, value in self.known.items():
+            alike = hint is not None if known in self.words else known.startswith(plain(name))
+            if alike and same(value, wanted):
+                return Amount(wanted, self.use(known))
+        return Amount(wanted, self.use(self.add(name, wanted)))

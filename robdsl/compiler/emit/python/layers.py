@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robdsl.compiler.emit.python.environment import Amount, Environment
+from robdsl.compiler.emit.python.amounts import Amount, same
+from robdsl.compiler.emit.python.environment import Environment
 from robdsl.compiler.emit.python.layout import Code, Group, Item
+from robdsl.compiler.emit.python.source_text import Said
 from robdsl.compiler.emit.python.specs import Layer
+from robdsl.graph.elaborate import arguments_by_name
+from robdsl.graph.primitives import signatures
 from robdsl.graph.shapes import is_map
 from robdsl.graph.values import Value
+from robdsl.syntax import nodes
 
 
 def constructor(layer: Layer) -> str:
@@ -51,7 +56,7 @@ def write_layers(layers: Sequence[Layer], entering: Amount, environment: Environ
 
 def _leaving(layers: Sequence[Layer], entering: Amount) -> Amount:
     values = tuple(layer.out_shape[0] for layer in layers)
-    return Amount(values, entering.text if values == entering.values else None)
+    return entering if values == entering.values else Amount(values)
 
 
 class _Writer:
@@ -60,23 +65,31 @@ class _Writer:
     def __init__(self, layers: Sequence[Layer], entering: Amount, environment: Environment) -> None:
         self.layers, self.entering, self.environment = layers, entering, environment
         self.leaving: Amount | None = None
+        self.given: dict[str, nodes.Expr] = {}
+        call = environment.text.call([layer.span for layer in layers]) if environment.text else None
+        if call:
+            self.given = arguments_by_name(call, signatures()[call.callee.name])
 
     def _values(self, name: str) -> list[Value]:
         return [layer.primitive[name] for layer in self.layers]
 
-    def _amount(self, values: Sequence[Value], name: str) -> str:
-        """Channels or features, of which there may be twice as many as somewhere else."""
-        return self.environment.write(values, name, self.entering, derived=True)
+    def _said(self, name: str) -> Said | None:
+        """What the text gives for a parameter."""
+        return self.environment.said(self.given.get(name), self.entering)
 
     def _channels(self) -> str:
         """The channels or features that enter."""
-        return self._amount(
-            self.entering.values, "channels" if is_map(self.layers[0].in_shape) else "features"
-        )
+        name = "channels" if is_map(self.layers[0].in_shape) else "features"
+        return self.environment.amount(self.entering.values, name, hint=self.entering).text or ""
+
+    def _size(self, name: str) -> str:
+        """The channels or features that leave."""
+        hint = None if name in self.given else self.entering
+        self.leaving = self.environment.amount(self._values(name), name, self._said(name), hint)
+        return self.leaving.text or ""
 
     def _setting(self, name: str) -> str:
-        derived = name in ("padding", "dilation", "groups")
-        return self.environment.write(self._values(name), name, derived=derived)
+        return self.environment.write(self._values(name), name, self._said(name))
 
     def _unless(self, name: str, default: Code, keyword: str | None = None) -> list[Item]:
         """A keyword argument, where it is not what torch takes anyway."""
@@ -88,29 +101,35 @@ class _Writer:
 
     def conv(self) -> list[Item]:
         channels = self._channels()
-        widths = self._values("width")
-        width = self._amount(widths, "width")
-        self.leaving = Amount(tuple(widths), width)
-        usual = {"stride": "1", "padding": "0", "dilation": "1"}
-        settings = [item for name, default in usual.items() for item in self._unless(name, default)]
-        if tuple(self._values("groups")) == self.entering.values:
-            groups = [Item(channels, "groups=")] if channels != "1" else []
-        else:
-            groups = self._unless("groups", "1")
-        sizes = [Item(channels), Item(width), Item(self._setting("kernel"))]
-        return [*sizes, *settings, *groups, *self._unless("bias", "True")]
-
-    def linear(self) -> list[Item]:
-        features = self._values("features")
-        arguments = [
-            Item(self._channels()),
-            Item(self._amount(features, "features")),
+        sizes = [Item(channels), Item(self._size("width")), Item(self._setting("kernel"))]
+        return [
+            *sizes,
+            *self._unless("stride", "1"),
+            *self._padding(),
+            *self._unless("dilation", "1"),
+            *self._groups(channels),
             *self._unless("bias", "True"),
         ]
-        self.leaving = Amount(
-            tuple(features), arguments[1].code if isinstance(arguments[1].code, str) else None
-        )
-        return arguments
+
+    def _padding(self) -> list[Item]:
+        """Half the kernel, as the language has it where the text gives none."""
+        kernel = self._said("kernel")
+        if "padding" in self.given or kernel is None or kernel.code.isdigit():
+            return self._unless("padding", "0")
+        half = Said(f"{kernel.inside(6)} // 2", tuple(self._halves()), 6)
+        return [Item(self.environment.write(self._values("padding"), "padding", half), "padding=")]
+
+    def _halves(self) -> list[Value]:
+        return [layer.primitive.integer("kernel") // 2 for layer in self.layers]
+
+    def _groups(self, channels: str) -> list[Item]:
+        """One for each channel in `depthwise`, which has no parameter for them."""
+        if "groups" not in self.given and same(self._values("groups"), self.entering.values):
+            return [Item(channels, "groups=")] if channels != "1" else []
+        return self._unless("groups", "1")
+
+    def linear(self) -> list[Item]:
+        return [Item(self._channels()), Item(self._size("features")), *self._unless("bias", "True")]
 
     def batch_norm(self) -> list[Item]:
         if constructor(self.layers[0]).startswith("Scaled"):
@@ -125,21 +144,14 @@ class _Writer:
         return [Item(self._setting("p"))]
 
     def max_pool(self) -> list[Item]:
-        kernel = self._setting("kernel")
-        stride = (
-            []
-            if self._values("stride") == self._values("kernel")
-            else [Item(self._setting("stride"), "stride=")]
-        )
+        kernel, stride = self._setting("kernel"), []
+        if self._values("stride") != self._values("kernel"):
+            stride = [Item(self._setting("stride"), "stride=")]
         return [Item(kernel), *stride, *self._unless("padding", "0")]
 
     def avg_pool(self) -> list[Item]:
-        counted = (
-            []
-            if all(value == 0 for value in self._values("padding"))
-            else [Item("False", "count_include_pad=")]
-        )
-        return [*self.max_pool(), *counted]
+        unpadded = all(value == 0 for value in self._values("padding"))
+        return [*self.max_pool(), *([] if unpadded else [Item("False", "count_include_pad=")])]
 
     def global_avg_pool(self) -> list[Item]:
         return [Item("1")]

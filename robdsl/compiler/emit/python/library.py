@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
-from robdsl.compiler.emit.python.environment import Amount, Environment
+from robdsl.compiler.emit.python.amounts import Amount
+from robdsl.compiler.emit.python.environment import Environment
 from robdsl.compiler.emit.python.layers import constructor, write_layers
 from robdsl.compiler.emit.python.layout import Code, Group, Item, named_call
+from robdsl.compiler.emit.python.source_text import Said
 from robdsl.compiler.emit.python.specs import Instance, Layer, OpInstance, Parallel, Series, Spec, Use
 from robdsl.compiler.names import module_name
+from robdsl.graph.elaborate import arguments_by_name
 from robdsl.graph.primitives import Primitive
 from robdsl.graph.values import Value
+from robdsl.syntax import nodes
 
 Skeleton = Hashable
 
@@ -23,12 +27,16 @@ class Definition:
     Attributes:
         name: what it is called there.
         environment: its constructor's parameters; those of the text among them.
+        parameters: those of the text.
+        sizes: the constructor's parameters that are channels or features of inputs.
         places: where in the environment each instance stands.
         code: its lines.
     """
 
     name: str
     environment: Environment
+    parameters: tuple[nodes.Parameter, ...]
+    sizes: frozenset[str]
     places: dict[Instance, int]
     code: list[str]
 
@@ -86,9 +94,7 @@ class Library:
         if layers:
             return write_layers(layers, entering, environment)
         if isinstance(specs[0], Use):
-            return self._use(
-                [each.instance for each in specs if isinstance(each, Use)], entering, environment
-            )
+            return self._use([each for each in specs if isinstance(each, Use)], entering, environment)
         composed = [each for each in specs if isinstance(each, Series | Parallel)]
         parts, leaving = self.write_parts(composed, entering, environment)
         helper = "Chain" if isinstance(specs[0], Series) else "Sum"
@@ -106,34 +112,62 @@ class Library:
             parts.append((module_name(name), code))
         return parts, leaving
 
-    def _use(
-        self, instances: Sequence[Instance], entering: Amount, environment: Environment
-    ) -> tuple[Group, Amount]:
+    def _use(self, uses: Sequence[Use], entering: Amount, environment: Environment) -> tuple[Group, Amount]:
+        instances = [each.instance for each in uses]
         definition = self.definitions[instances[0]]
-        arguments = self.arguments(definition, instances, environment, entering)
+        call = environment.text.call([each.span for each in uses]) if environment.text else None
+        arguments = _Arguments(definition, instances, environment, entering, call).written()
         return Group(f"{definition.name}(", arguments), outgoing(instances, entering)
 
-    def arguments(
-        self,
-        definition: Definition,
-        instances: Sequence[Instance],
-        environment: Environment,
-        entering: Amount | None,
-    ) -> tuple[Item, ...]:
-        """The arguments of a use, an instance each."""
-        items = []
-        for parameter in definition.environment.parameters:
-            values = [definition.argument(each, parameter) for each in instances]
-            code = environment.write(values, parameter, entering, derived=True)
-            items.append(Item(code, f"{parameter}=" if code in ("True", "False") else ""))
-        names = [item.before for item in items]
-        first = next((place for place, name in enumerate(names) if name), len(names))
+
+@dataclass(frozen=True)
+class _Arguments:
+    """The arguments of a use, an instance each; ``call`` is how the text writes it, where it writes all alike."""
+
+    definition: Definition
+    instances: Sequence[Instance]
+    environment: Environment
+    entering: Amount
+    call: nodes.Call | None
+
+    def written(self) -> tuple[Item, ...]:
+        parameters = self.definition.environment.parameters
+        codes = [self._code(each) for each in parameters]
+        named = [self._needs_name(*each) for each in zip(parameters, codes, strict=True)]
+        first = next((place for place, each in enumerate(named) if each), len(codes))
         return tuple(
-            Item(item.code, f"{parameter}=") if place > first else item
-            for place, (item, parameter) in enumerate(
-                zip(items, definition.environment.parameters, strict=True)
-            )
+            Item(code, f"{parameter}=" if place >= first else "")
+            for place, (code, parameter) in enumerate(zip(codes, parameters, strict=True))
         )
+
+    def _needs_name(self, parameter: str, code: str) -> bool:
+        """Whether a value would not say what it is: a flag, or a number for one of several parameters of the text."""
+        several = (
+            parameter in self.definition.environment.words and len(self.definition.environment.parameters) > 1
+        )
+        return code in ("True", "False") or (several and code.lstrip("-")[:1].isdigit() and " " not in code)
+
+    def _code(self, parameter: str) -> str:
+        """Code for one argument."""
+        values = [self.definition.argument(each, parameter) for each in self.instances]
+        word = self.definition.environment.words.get(parameter)
+        if word is not None:
+            return self.environment.write(values, parameter, self._said(word))
+        if parameter in self.definition.sizes:
+            return self.environment.amount(values, parameter, hint=self.entering).text or ""
+        return self.environment.write(values, parameter)
+
+    def _said(self, word: str) -> Said | None:
+        """What the text has for a parameter: what the call gives, else a default that speaks of nothing but `in`."""
+        if self.call is None:
+            return None
+        declared = self.definition.parameters
+        given = arguments_by_name(self.call, declared).get(word)
+        if given is None:
+            given = next((each.default for each in declared if each.name.name == word), None)
+            if given is None or any(isinstance(each, nodes.Name) for each in nodes.walk(given)):
+                return None
+        return self.environment.said(given, self.entering)
 
 
 def is_identity(spec: Spec) -> bool:
@@ -160,4 +194,4 @@ def identity(spec: Spec) -> Layer:
 def outgoing(instances: Sequence[Instance], entering: Amount) -> Amount:
     """The channels that leave instances, written as those that enter where they are the same."""
     values = tuple(each.out_shape[0] for each in instances)
-    return Amount(values, entering.text if values == entering.values else None)
+    return entering if values == entering.values else Amount(values)

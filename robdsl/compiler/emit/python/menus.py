@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from robdsl.compiler.emit.python.environment import Amount, Environment
+from robdsl.compiler.emit.python.amounts import Amount
+from robdsl.compiler.emit.python.environment import Environment
 from robdsl.compiler.emit.python.layout import Code, Group, Item, dict_of, flat, lines, tuple_of
 from robdsl.compiler.emit.python.library import Library
 from robdsl.compiler.emit.python.specs import CellInstance, Layer, Spec, Use

@@ -46,8 +46,8 @@ class Names:
 
     def variable(self, name: str) -> str:
         """A parameter or local variable for a name of the text: ``lambda`` -> ``lambda_``."""
-        plain = _plain(name)
-        return self.fresh(plain, f"{plain}_")
+        wanted = plain(name)
+        return self.fresh(wanted, f"{wanted}_")
 
     def class_(self, name: str, kind: str) -> str:
         """A class for a name of the text: ``sep_conv_3x3`` -> ``SepConv3x3``; ``kind`` helps where that is taken."""
@@ -63,7 +63,7 @@ def camel_case(name: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))[:LONGEST]
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A name as variables have it: small letters, no underscores in front, not too long."""
     bare = re.sub(r"^_+", "", name)[:LONGEST].lower()
     return bare if bare[:1].isalpha() else f"value_{bare}".rstrip("_")

@@ -6,8 +6,9 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from robdsl.compiler.emit.python.amounts import Amount, literal
 from robdsl.compiler.emit.python.docstrings import docstring
-from robdsl.compiler.emit.python.environment import Amount, Environment, literal
+from robdsl.compiler.emit.python.environment import Environment
 from robdsl.compiler.emit.python.layout import (
     WIDTH,
     Code,

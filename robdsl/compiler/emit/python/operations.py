@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from robdsl.compiler.emit.python.amounts import Amount, annotation
 from robdsl.compiler.emit.python.conditions import split
 from robdsl.compiler.emit.python.docstrings import docstring
-from robdsl.compiler.emit.python.environment import Amount, Environment, annotation
+from robdsl.compiler.emit.python.environment import Environment
 from robdsl.compiler.emit.python.layers import constructor
 from robdsl.compiler.emit.python.layout import Group, Item, lines, named_call
 from robdsl.compiler.emit.python.library import Definition, Library
@@ -26,17 +27,25 @@ def define_operation(instances: Sequence[OpInstance], library: Library, names: N
     alike = len(set(variants)) == 1
     if alike and _inline(bodies[0]):
         return None
-    writer = _OpWriter(instances, bodies, library, _environment(instances, names))
+    environment, entering = _environment(instances, names)
+    writer = _OpWriter(instances, bodies, library, environment, entering)
     if alike:
         name = names.class_(instances[0].key.name, "Op")
         code = writer.class_(name)
     else:
-        branches = split(writer.environment, variants)
+        branches = split(environment, variants, entering)
         if branches is None:
             return None
         name = names.variable(instances[0].key.name)
         code = writer.function(name, variants, branches)
-    return Definition(name, writer.environment, {each: place for place, each in enumerate(instances)}, code)
+    return Definition(
+        name,
+        environment,
+        instances[0].definition.parameters,
+        frozenset([entering.text or ""]),
+        {each: place for place, each in enumerate(instances)},
+        code,
+    )
 
 
 def _inline(body: Spec) -> bool:
@@ -44,13 +53,16 @@ def _inline(body: Spec) -> bool:
     return isinstance(body, Use) or (isinstance(body, Layer) and not body.primitive.stateful)
 
 
-def _environment(instances: Sequence[OpInstance], names: Names) -> Environment:
+def _environment(instances: Sequence[OpInstance], names: Names) -> tuple[Environment, Amount]:
+    """What a constructor can speak of, and the channels that enter."""
     environment = Environment(names.inner(), len(instances))
     kind = "channels" if is_map(instances[0].in_shapes[0]) else "features"
     taken = {name for name, _ in instances[0].arguments}
-    environment.add(f"in_{kind}" if kind in taken else kind, [each.in_shapes[0][0] for each in instances])
+    values = tuple(each.in_shapes[0][0] for each in instances)
+    entering = Amount(values, environment.add(f"in_{kind}" if kind in taken else kind, values))
     add_arguments(environment, instances)
-    return environment
+    environment.reads(instances[0].definition, lambda name: None)
+    return environment, entering
 
 
 def add_arguments(environment: Environment, instances: Sequence[Instance]) -> None:
@@ -71,10 +83,7 @@ class _OpWriter:
     bodies: Sequence[Spec]
     library: Library
     environment: Environment
-
-    @property
-    def entering(self) -> Amount:
-        return Amount(tuple(each.in_shapes[0][0] for each in self.instances))
+    entering: Amount
 
     def class_(self, name: str) -> list[str]:
         """A class whose instances are all built in one way."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from robdsl.diagnostics.source import NOWHERE, Span
 from robdsl.graph.cell import Cell, CellEdge
 from robdsl.graph.flatten import part_name
 from robdsl.graph.layout import Stage
@@ -23,6 +24,7 @@ from robdsl.graph.operations import (
 from robdsl.graph.primitives import Primitive
 from robdsl.graph.shapes import Shape
 from robdsl.graph.values import Value
+from robdsl.syntax import nodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class Layer:
     primitive: Primitive
     in_shape: Shape
     out_shape: Shape
+    span: Span = NOWHERE
 
     @property
     def is_identity(self) -> bool:
@@ -58,9 +61,10 @@ class Parallel:
 
 @dataclass(frozen=True, eq=False)
 class Use:
-    """An operation or cell that the text defines."""
+    """An operation or cell that the text defines; ``span`` is where it is called."""
 
     instance: Instance
+    span: Span = NOWHERE
 
     @property
     def in_shape(self) -> Shape:
@@ -81,13 +85,13 @@ class GroupKey:
     Attributes:
         kind: ``op`` or ``cell``.
         form: for cells, what instances of one class have in common.
-        level: how often the definition stands in itself, for definitions that do.
+        definition: the identity of the definition, for files may define one name differently.
     """
 
     kind: str
     name: str
+    definition: int
     form: object = None
-    level: int = 0
 
 
 @dataclass(eq=False)
@@ -121,6 +125,7 @@ class OpInstance(Instance):
 
     body: Spec = field(kw_only=True)
     text: str = field(kw_only=True)
+    definition: nodes.OpDefinition = field(kw_only=True)
 
     @property
     def specs(self) -> Iterator[Spec]:
@@ -182,28 +187,36 @@ class Catalog:
 
     def _spec(self, operation: Operation) -> Spec:
         if operation.name and not _is_cell(operation):
-            return Use(self._operation(operation))
+            where = NOWHERE if operation.call is None else operation.call.span
+            return Use(self._operation(operation), where)
         match operation:
             case PrimitiveOperation():
                 primitive = operation.primitive.normal(operation.in_shape)
-                return Layer(primitive, operation.in_shape, operation.out_shape)
+                return Layer(primitive, operation.in_shape, operation.out_shape, operation.span)
             case ChainOperation():
                 return Series(self._parts(operation.parts), operation.in_shape, operation.out_shape)
             case SumOperation():
                 return Parallel(self._parts(operation.parts), operation.in_shape, operation.out_shape)
             case CellOperation():
-                return Use(self._cell(operation.cell, operation.choice))
+                return Use(self._cell(operation.cell, operation.choice), operation.span)
         raise AssertionError(f"an operation of an unknown kind: {operation}")
 
     def _parts(self, parts: Sequence[Operation]) -> tuple[tuple[str, Spec], ...]:
         return tuple((part_name(part, index), self.spec(part)) for index, part in enumerate(parts))
 
     def _operation(self, operation: Operation) -> OpInstance:
-        key = GroupKey("op", operation.name)
+        assert operation.definition is not None  # as of every operation with a name that is no cell's
+        key = GroupKey("op", operation.name, id(operation.definition))
         unnamed = replace(operation, name=operation.cell.name if isinstance(operation, CellOperation) else "")
         body, text = self.spec(unnamed), operation.span.text
         instance = OpInstance(
-            key, operation.arguments, (operation.in_shape,), operation.out_shape, body=body, text=text
+            key,
+            operation.arguments,
+            (operation.in_shape,),
+            operation.out_shape,
+            body=body,
+            text=text,
+            definition=operation.definition,
         )
         self.groups.setdefault(key, []).append(instance)
         return instance
@@ -212,7 +225,7 @@ class Catalog:
         identity = (id(cell), choice)
         if identity not in self._cells:
             live = cell.live(choice)
-            key = GroupKey("cell", cell.name, _form(cell, live))
+            key = _cell_key(cell, live)
             instance = CellInstance(
                 key, cell.arguments, cell.in_shapes, cell.out_shape, cell=cell, choice=choice, live=live
             )
@@ -253,6 +266,10 @@ def used_by(spec: Spec) -> Iterator[Instance]:
                 yield from used_by(part)
 
 
+def _cell_key(cell: Cell, live: frozenset[str]) -> GroupKey:
+    return GroupKey("cell", cell.name, id(cell.definition), _form(cell, live))
+
+
 def _form(cell: Cell, live: frozenset[str]) -> object:
     """What the cells of one class have in common: nodes, joins, what is open, and which nodes the result needs."""
     joined = tuple((name, node.join, node.operands) for name, node in cell.nodes.items())
@@ -267,7 +284,7 @@ def _varied(stages: Sequence[Stage]) -> frozenset[GroupKey]:
         cell, choice = operation.cell, operation.choice
         if (id(cell), choice) not in seen:
             seen.add((id(cell), choice))
-            key = GroupKey("cell", cell.name, _form(cell, cell.live(choice)))
+            key = _cell_key(cell, cell.live(choice))
             choices.setdefault(key, set()).add(choice)
     return frozenset(key for key, made in choices.items() if len(made) > 1)
 
