@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from robdsl import attacks as attacks
     from robdsl import data as data
     from robdsl import training as training
+    from robdsl import viz as viz
     from robdsl.compiler import compile as compile
     from robdsl.graph.writer import format_net as format
     from robdsl.weights import load_weights as load_weights
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Net", "RobError", "Space", "attacks", "check_file", "compile", "data", "format", "load", "load_space",
-    "load_weights", "save_weights", "training",
+    "load_weights", "save_weights", "training", "viz",
 ]  # fmt: skip
 
 _LATER = {
@@ -33,7 +34,7 @@ _LATER = {
     "load_weights": ("robdsl.weights", "load_weights"),
     "save_weights": ("robdsl.weights", "save_weights"),
 }
-_PACKAGES = ("attacks", "data", "evaluation", "search", "training")
+_PACKAGES = ("attacks", "data", "evaluation", "search", "training", "viz")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,10 @@
+"""Drawings of cells and nets, and of the difference between two.
+
+`draw` writes a picture of a net to a file; `cell_drawing` makes one of a single cell, to be put into a page or report.
+"""
+
+from robdsl.viz.cells import cell_drawing as cell_drawing
+from robdsl.viz.picture import Picture as Picture
+from robdsl.viz.rendering import DrawingError as DrawingError
+
+__all__ = ["DrawingError", "Picture", "cell_drawing"]
