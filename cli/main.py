@@ -13,7 +13,7 @@ from robdsl.graph.sampling import Uncountable
 from robdsl.graph.writer import NotWritable
 from robdsl.syntax.formatter import FormatError
 
-from . import attack, check, compile, fmt, genotypes, info, tables, train
+from . import attack, check, compile, fmt, genotypes, info, tables, train, viz
 from .console import fail, show_diagnostics
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ app.command("export")(genotypes.export)
 app.command("train")(train.train)
 app.command("attack")(attack.attack)
 app.command("tables")(tables.tables)
+app.command("viz")(viz.viz)
 
 
 @app.callback(invoke_without_command=True)

@@ -4,7 +4,10 @@
 """
 
 from robdsl.viz.cells import cell_drawing as cell_drawing
+from robdsl.viz.drawing import FORMATS as FORMATS
+from robdsl.viz.drawing import draw as draw
 from robdsl.viz.picture import Picture as Picture
 from robdsl.viz.rendering import DrawingError as DrawingError
+from robdsl.viz.subject import Overlay as Overlay
 
-__all__ = ["DrawingError", "Picture", "cell_drawing"]
+__all__ = ["FORMATS", "DrawingError", "Overlay", "Picture", "cell_drawing", "draw"]

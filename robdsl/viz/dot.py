@@ -126,7 +126,7 @@ def _text(text: Text, name: str, height: float) -> pydot.Node:
         height=_inches(text.size * 1.2),
         fixedsize="true",
         margin="0",
-        label=_label(text.text),
+        label=_label(text.text)[:-1] + {"start": r"\l", "middle": "", "end": r"\r"}[text.anchor] + '"',
         fontsize=_n(text.size),
         fontname=quoted(f"{_FONT} Bold" if text.bold else _FONT),
         fontcolor=quoted(text.colour),

@@ -20,9 +20,10 @@ _WIDTHS = {
     **dict.fromkeys("CDHNRUw", 722),
     **dict.fromkeys("GOQ", 778),
     **dict.fromkeys("mM", 833),
-    **dict.fromkeys("+=<>~×→", 584),
+    **dict.fromkeys("+=<>~×−", 584),
     **dict.fromkeys("W…", 970),
-    **dict.fromkeys("%@", 1000),
+    **dict.fromkeys("%@→", 1000),
+    **dict.fromkeys("–α", 556),
     "F": 611, "T": 611, "Z": 611,
 }  # fmt: skip
 _USUAL = 556

@@ -203,7 +203,7 @@ def _lay_rails(
                 ends = layout.x[name] + sizes.node / 2, layout.x[join] - sizes.node / 2
                 layout.rails[name, join] = line((ends[0], 0), (ends[1], 0))
                 continue
-            layout.rails[name, join] = _rounded(
+            layout.rails[name, join] = rounded(
                 [
                     (layout.x[name], sizes.tall / 2),
                     (layout.x[name], y),
@@ -215,7 +215,7 @@ def _lay_rails(
     layout.below = y
 
 
-def _rounded(points: Sequence[Point], radius: float) -> Spline:
+def rounded(points: Sequence[Point], radius: float) -> Spline:
     """Lines through points whose directions are along the axes, with round corners."""
     spline: list[Point] = [points[0]]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):

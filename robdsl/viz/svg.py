@@ -77,7 +77,7 @@ def _box(root: ElementTree.Element, box: Box) -> None:
         },
     )
     lines = box.label.split("\n") if box.label else []
-    sizes = [box.size] + [box.size * 0.68] * (len(lines) - 1)
+    sizes = [box.size if not number else box.size * 0.68 for number in range(len(lines))]
     y = box.y - sum(sizes[1:]) * 1.1 / 2
     for text, size in zip(lines, sizes, strict=True):
         bold = box.bold and size == box.size

@@ -43,7 +43,9 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(home, with_pip=False, symlinks=True)
     python = home / "bin" / "python"
     succeed([sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", wheel], home)
-    site = Path(succeed([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], home).strip())
+    site = Path(
+        succeed([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], home).strip()
+    )
     assert site.is_relative_to(home)
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     return python.parent
