@@ -14,6 +14,7 @@ from robdsl.graph.load import check_file, load, load_space
 from robdsl.graph.net import Net, Space
 
 if TYPE_CHECKING:
+    from robdsl import analysis as analysis
     from robdsl import attacks as attacks
     from robdsl import data as data
     from robdsl import training as training
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from robdsl.weights import save_weights as save_weights
 
 __all__ = [
-    "Net", "RobError", "Space", "attacks", "check_file", "compile", "data", "format", "load", "load_space",
+    "Net", "RobError", "Space", "analysis", "attacks", "check_file", "compile", "data", "format", "load", "load_space",
     "load_weights", "save_weights", "training", "viz",
 ]  # fmt: skip
 
@@ -34,7 +35,7 @@ _LATER = {
     "load_weights": ("robdsl.weights", "load_weights"),
     "save_weights": ("robdsl.weights", "save_weights"),
 }
-_PACKAGES = ("attacks", "data", "evaluation", "search", "training", "viz")
+_PACKAGES = ("analysis", "attacks", "data", "evaluation", "search", "training", "viz")
 
 
 def __getattr__(name: str) -> Any:
