@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from robdsl import analysis as analysis
     from robdsl import attacks as attacks
     from robdsl import data as data
+    from robdsl import search as search
     from robdsl import training as training
     from robdsl import viz as viz
     from robdsl.compiler import compile as compile
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Net", "RobError", "Space", "analysis", "attacks", "check_file", "compile", "data", "format", "load", "load_space",
-    "load_weights", "save_weights", "training", "viz",
+    "load_weights", "save_weights", "search", "training", "viz",
 ]  # fmt: skip
 
 _LATER = {

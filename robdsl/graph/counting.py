@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import add, sub
+from typing import Protocol
 
 from robdsl.graph.choices import Pick
 from robdsl.graph.operations import Choice
@@ -42,8 +43,49 @@ def weighted(weights: Iterable[int], total: int, below: Below) -> int:
     raise AssertionError("the weights do not sum to their total")
 
 
+class Constraint(Protocol):
+    """What choices must satisfy, seen through sums over them and measures of the whole net."""
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The sums that it looks at."""
+
+    @property
+    def picks(self) -> frozenset[int]:
+        """The picks that it looks at, apart from measures of the whole net."""
+
+    @property
+    def whole(self) -> frozenset[str]:
+        """The measures of the whole net that it looks at."""
+
+    def holds(self, terms: Sequence[int], whole: Mapping[str, int]) -> bool:
+        """Whether it holds for the values of its terms and the measures of the whole net."""
+
+
 @dataclass(frozen=True)
-class Constraint:
+class Level:
+    """That one sum over several picks has a given value.
+
+    Attributes:
+        terms: one for each pick.
+        value: of their sum.
+    """
+
+    terms: tuple[Term, ...]
+    value: int
+    whole: frozenset[str] = frozenset()
+
+    @property
+    def picks(self) -> frozenset[int]:
+        return frozenset(term.pick for term in self.terms)
+
+    def holds(self, terms: Sequence[int], whole: Mapping[str, int]) -> bool:
+        """See `Constraint`."""
+        return sum(terms) == self.value
+
+
+@dataclass(frozen=True)
+class RuleConstraint:
     """A rule for one binding of the cells that it names.
 
     Attributes:
@@ -56,11 +98,16 @@ class Constraint:
 
     @property
     def picks(self) -> frozenset[int]:
-        """The picks that it looks at, apart from measures of the whole net."""
+        """See `Constraint`."""
         return frozenset(term.pick for term in self.terms)
 
+    @property
+    def whole(self) -> frozenset[str]:
+        """See `Constraint`."""
+        return self.rule.whole
+
     def holds(self, terms: Sequence[int], whole: Mapping[str, int]) -> bool:
-        """Whether the rule holds for the values of its terms and the measures of the whole net."""
+        """See `Constraint`."""
         by_term = {id(term): value for term, value in zip(self.terms, terms, strict=True)}
         return self.rule.holds(_Sums(by_term, whole), self.binding)
 

@@ -129,7 +129,7 @@ class TiedPicks:
 
     def __init__(self, picks: Sequence[TiedPick], constraints: Sequence[Constraint], net: WholeNet) -> None:
         self._net = net
-        self._whole = [each for each in constraints if each.rule.whole]
+        self._whole = [each for each in constraints if each.whole]
         self._verdicts: dict[tuple[object, ...], bool] = {}
         self._steps, first, start = _plan(picks, constraints, net)
         tables: dict[tuple[object, ...], PickTable | PathTable] = {}
@@ -160,7 +160,7 @@ class TiedPicks:
 
     def _holds(self, constraint: Constraint, values: Mapping[_Slot, int], whole: Mapping[str, int]) -> bool:
         terms = tuple(values[term] for term in constraint.terms)
-        key = (id(constraint), terms, *(whole[name] for name in sorted(constraint.rule.whole)))
+        key = (id(constraint), terms, *(whole[name] for name in sorted(constraint.whole)))
         verdict = self._verdicts.get(key)
         if verdict is None:
             verdict = self._verdicts[key] = constraint.holds(terms, whole)
@@ -287,9 +287,9 @@ def _plan(
     """What happens at each pick; the stages before all picks, and the values that are open there."""
     position = {tied.number: place for place, tied in enumerate(picks)}
     steps = [_Step() for _ in picks]
-    end = _Step(closing=[each for each in constraints if each.rule.whole])
+    end = _Step(closing=[each for each in constraints if each.whole])
     for constraint in constraints:
-        if not constraint.rule.whole:
+        if not constraint.whole:
             places = {position[pick] for pick in constraint.picks}
             step = steps[max(places)]
             (step.own if len(places) == 1 else step.closing).append(constraint)
