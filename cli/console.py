@@ -99,16 +99,24 @@ def _setting(given: str) -> tuple[str, object]:
         raise typer.BadParameter(f"`{given}` is not NAME=VALUE", param_hint="--set")
     if text in ("true", "false"):
         return name, text == "true"
-    for kind in (int, float):
-        try:
-            return name, kind(text)
-        except ValueError:
-            continue
+    found = number(text)
+    if found is not None:
+        return name, found
     if not text.isidentifier():
         raise typer.BadParameter(
             f"`{text}` is neither a number, `true`, `false` nor a word", param_hint="--set"
         )
     return name, text
+
+
+def number(text: str) -> int | float | None:
+    """The number that a text is, or None."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
 
 
 @contextmanager

@@ -13,7 +13,18 @@ from robdsl.graph.sampling import Uncountable
 from robdsl.graph.writer import NotWritable
 from robdsl.syntax.formatter import FormatError
 
-from . import attack, check, compile, fmt, genotypes, info, tables, train, viz
+from . import (
+    attack,
+    check,
+    compile,
+    fmt,
+    genotypes,
+    info,
+    lift,
+    tables,
+    train,
+    viz,
+)
 from .console import fail, show_diagnostics
 
 app = typer.Typer(
@@ -29,6 +40,7 @@ app.command("info")(info.info)
 app.command("compile")(compile.compile)
 app.command("import")(genotypes.import_)
 app.command("export")(genotypes.export)
+app.command("lift")(lift.lift)
 app.command("train")(train.train)
 app.command("attack")(attack.attack)
 app.command("tables")(tables.tables)
