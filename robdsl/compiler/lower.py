@@ -19,7 +19,7 @@ from robdsl.compiler.modules import ModuleMaker, zeros
 from robdsl.compiler.names import module_path, value_name
 from robdsl.diagnostics.source import Span
 from robdsl.graph.flatten import FlatStage, Step, flatten
-from robdsl.graph.net import Net
+from robdsl.graph.net import Net, expect_net
 from robdsl.graph.operations import CellOperation, Operation
 from robdsl.graph.shapes import show
 from robdsl.graph.values import show_value
@@ -48,7 +48,11 @@ def compile(net: Net, *, seed: int | None = None) -> fx.GraphModule:
         The module, in train mode, in torch's default dtype and on its default device. In each node's
         ``meta``, ``rob_span`` says ``path:line:column`` of the text that asks for it; in the module's own,
         ``rob_net`` is the net.
+
+    Raises:
+        TypeError: it is given something that is no net.
     """
+    expect_net(net, "robdsl.compile")
     with _seeded(seed):
         module = _lower(net)
     module.meta[ROB_NET] = net

@@ -488,6 +488,13 @@ DEAD_NODE = Code(
     "What is computed for this node is never used. Connect it, or remove it.",
     severity="warning",
 )
+MAP_RESULT = Code(
+    "W402",
+    "`{name}` gives a map of {shape}, not logits",
+    "Training, attacks and evaluation take a number for each class, so what a net gives them is flat. A net that is made for something else "
+    "can give a map.",
+    severity="warning",
+)
 WORD_LIKE_NAME = Code(
     "W301",
     "`{name}` is a word here, which equals nothing but itself",

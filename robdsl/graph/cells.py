@@ -7,6 +7,7 @@ node's shape makes what it stands on wait for that node.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal, cast
 
 import networkx as nx
@@ -200,14 +201,16 @@ class CellBuilder:
         """What an open edge offers, all of one shape."""
         assert written.choice is not None and written.statement.operation is not None
         scope, file = self._inside_choice(written.statement.operation, entering)
-        made: list[Operation | None] = []
+        alternatives = written.choice.alternatives
+        made = self._elaborator.each(
+            partial(self._elaborator.operation, each, scope, file, entering) for each in alternatives
+        )
         first: tuple[Shape, Span] | None = None
-        for alternative in written.choice.alternatives:
-            if isinstance(alternative, nodes.Nothing):
-                made.append(None)
+        for alternative, each in zip(alternatives, made, strict=True):
+            if each is None:
+                if not isinstance(alternative, nodes.Nothing):
+                    raise Fault(codes.MISPLACED_NONE.at(alternative.span, "this turns out to be `none`"))
                 continue
-            each = self._elaborator.some(alternative, scope, file, entering)
-            made.append(each)
             first = first or (each.out_shape, alternative.span)
             if each.out_shape != first[0]:
                 raise Fault(
@@ -219,7 +222,7 @@ class CellBuilder:
                         second=show(each.out_shape),
                     )
                 )
-        return tuple(made)
+        return made
 
     def _inside_choice(self, operation: nodes.Op, entering: Shape) -> tuple[Scope, ProgramFile]:
         """What names mean in the choice that an edge is, itself or through the `op`s that stand for it."""

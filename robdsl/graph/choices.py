@@ -269,12 +269,24 @@ def check_picks(
             chosen[name] = read
     missing = [name for name in by_name if name not in first]
     if missing:
-        more = None
+        notes = []
         if missing[1:]:
             shown = ", ".join([*missing[1:6], *(["..."] if missing[6:] else [])])
-            more = f"and {len(missing) - 1} more: {shown}"
-        wrong.append(codes.MISSING_PICK.at(net.name.span, net=net.name, name=missing[0], help=more))
+            notes = [f"and {len(missing) - 1} more: {shown}"]
+        help = _form_of(by_name[missing[0]])
+        wrong.append(
+            codes.MISSING_PICK.at(net.name.span, net=net.name, name=missing[0], help=help, notes=notes)
+        )
     return tuple(chosen.get(name, ()) for name in by_name), tuple(wrong)
+
+
+def _form_of(pick: Pick) -> str:
+    """How a pick is written, both ways."""
+    code = alpha_text(pick, tuple(edge.options[-1] for edge in pick.opens))
+    shown = code if len(code) <= 60 else f"{code[:60].rpartition(' ')[0]} ..."
+    edge = pick.opens[0]
+    line = f"{edge.source} -> {edge.target} : {edge.names[0]}"
+    return f"write `pick {pick.name} = {shown}`, or edge by edge `pick {pick.name} {{ {line} }}`"
 
 
 def _pick_help(name: str, known: dict[str, Pick]) -> str | None:

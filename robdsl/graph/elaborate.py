@@ -6,10 +6,11 @@ values is not elaborated again, so twenty cells of three sizes cost three.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import Enum, auto
+from functools import partial
 from typing import TypeVar
 
 from robdsl.diagnostics import codes
@@ -33,8 +34,10 @@ from robdsl.graph.values import (
     Poisoned,
     Scope,
     Value,
+    Word,
     boolean,
     evaluate,
+    is_name,
     kind_of,
     show_value,
     wrong_type,
@@ -48,6 +51,8 @@ MAX_DEPTH = 100
 CELL_DEPTH = 2
 #: How many operations and edges elaboration may make.
 MAX_WORK = 50_000
+#: For how many of them one counts that fails.
+FAILURE = 10
 #: How many primitives a net may have, and how many numbers it may learn.
 MAX_PRIMITIVES = 500_000
 MAX_PARAMS = 4_000_000_000
@@ -69,14 +74,36 @@ class Elaborator:
         self._trace: list[tuple[Span, str, Arguments]] = []
         self._depth = 0
         self._work = 0
+        self._wrong: set[tuple[str, str]] = set()
 
     # --- reporting
 
     def add(self, diagnostic: Diagnostic) -> None:
-        """Reports a mistake, with the calls that led to it."""
+        """Reports a mistake, with the calls that led to it; not what another one explains."""
+        if self._explained(diagnostic):
+            return
         calls = reversed(self._trace[-8:])
         trace = tuple(Label(span, f"in `{shown_call(name, arguments)}`") for span, name, arguments in calls)
         self.report.add(replace(diagnostic, trace=trace))
+
+    def _explained(self, diagnostic: Diagnostic) -> bool:
+        """Whether a mistake is the consequence of another that was reported.
+
+        That is a parameter with a wrong value that was seen under another name, or a recursion that goes too deep over
+        one more way.
+        """
+        if diagnostic.code is codes.CALL_DEPTH:
+            call = str(self._trace[0][0] if self._trace else diagnostic.span)
+            known = (diagnostic.code.id, call) in self._wrong
+            self._wrong.add((diagnostic.code.id, call))
+            return known
+        got, name = str(diagnostic.fields.get("got")), diagnostic.span.text
+        if diagnostic.code not in (codes.WRONG_TYPE, codes.OUT_OF_RANGE) or not is_name(name):
+            return False
+        value = (diagnostic.code.id, got)
+        known = value in self._wrong and got != kind_of(Word(name))
+        self._wrong.add(value)
+        return known
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -105,7 +132,9 @@ class Elaborator:
         return self._checked[key]
 
     def work(self, span: Span, amount: int = 1) -> None:
-        """Counts what elaboration makes; raises `Fault` when it is too much."""
+        """Counts what elaboration makes; raises `Fault` when it is too much, `Poisoned` when that was said before."""
+        if self._work > MAX_WORK:
+            raise Poisoned
         self._work += amount
         if self._work > MAX_WORK:
             raise Fault(codes.TOO_MANY_OPERATIONS.at(span, bound=f"{MAX_WORK:,}"))
@@ -156,13 +185,75 @@ class Elaborator:
         return made
 
     def _chain(self, chain: nodes.Chain, scope: Scope, file: ProgramFile, entering: Shape) -> Operation:
+        parts = self.in_turn(
+            chain, scope, file, entering, lambda part, shape: self.some(part, scope, file, shape)
+        )
+        return self._bounded(ChainOperation(entering, parts[-1].out_shape, chain.span, parts=parts))
+
+    def in_turn(
+        self,
+        chain: nodes.Chain,
+        scope: Scope,
+        file: ProgramFile,
+        entering: Shape,
+        make: Callable[[nodes.Op, Shape], Operation],
+    ) -> tuple[Operation, ...]:
+        """The parts of a chain, each made for what leaves the one before it.
+
+        Raises:
+            Poisoned: one of them is wrong; what can be told of those behind it was reported too.
+        """
         parts: list[Operation] = []
-        for part in chain.parts:
-            parts.append(self.some(part, scope, file, parts[-1].out_shape if parts else entering))
-        return self._bounded(ChainOperation(entering, parts[-1].out_shape, chain.span, parts=tuple(parts)))
+        for place, part in enumerate(chain.parts):
+            try:
+                with self.reporting():
+                    parts.append(make(part, parts[-1].out_shape if parts else entering))
+            except Poisoned:
+                for rest in chain.parts[place + 1 :]:
+                    self.adrift(rest, scope, file)
+                raise
+        return tuple(parts)
+
+    def each(self, makers: Iterable[Callable[[], _Some]]) -> tuple[_Some, ...]:
+        """What each of several functions makes; a mistake in one does not hide those in the others.
+
+        Raises:
+            Poisoned: one of them failed, which was reported.
+        """
+        made: list[_Some] = []
+        failed = False
+        for make in makers:
+            try:
+                with self.reporting():
+                    made.append(make())
+            except Poisoned:
+                failed = True
+                self._work += FAILURE  # a recursion may branch here
+                if self._work > MAX_WORK or self.report.full:
+                    break
+        if failed:
+            raise Poisoned
+        return tuple(made)
+
+    def adrift(self, operation: nodes.Op, scope: Scope, file: ProgramFile) -> None:
+        """Reports what is wrong with the arguments in an operation that is entered by nobody knows what."""
+        scope = scope.cast_off()
+        with suppress(Poisoned), self.reporting():
+            match operation:
+                case nodes.Call(callee=nodes.Ident(name=name)) if name in signatures():
+                    self._settings(operation, scope)
+                case nodes.Call(callee=nodes.Ident(name=name)) if name in file.scope:
+                    if self.sound(file.scope[name]):
+                        self.bind(operation, file.scope[name].definition.parameters, scope)
+                case nodes.Chain(parts=parts) | nodes.Sum(parts=parts):
+                    for part in parts:
+                        self.adrift(part, scope, file)
+                case nodes.If():
+                    taken = boolean(operation.condition, scope, "the condition of an `if`")
+                    self.adrift(operation.then if taken else operation.otherwise, scope, file)
 
     def _sum(self, sum_: nodes.Sum, scope: Scope, file: ProgramFile, entering: Shape) -> Operation:
-        parts = tuple(self.some(part, scope, file, entering) for part in sum_.parts)
+        parts = self.each(partial(self.some, part, scope, file, entering) for part in sum_.parts)
         self.same_shapes(sum_, parts)
         return self._bounded(SumOperation(entering, parts[0].out_shape, sum_.span, parts=parts))
 
@@ -224,19 +315,8 @@ class Elaborator:
         return found
 
     def _primitive(self, call: nodes.Call, scope: Scope, entering: Shape) -> Operation:
-        name, parameters = call.callee.name, signatures()[call.callee.name]
-        values: dict[str, Value] = {}
-        for parameter, written in arguments_by_name(call, parameters).items():
-            domain, value = DOMAINS[parameter], evaluate(written, scope)
-            what = f"`{parameter}` of `{name}`"
-            if type(value) not in domain.types:
-                raise Fault(wrong_type(written, value, what, domain.wanted, scope))
-            if not domain.admits(value):
-                got = kind_of(value)
-                raise Fault(codes.OUT_OF_RANGE.at(written.span, what=what, wanted=domain.wanted, got=got))
-            values[parameter] = value
-        arguments = self.bind_values(parameters, values, entering)
-        primitive = Primitive(name, arguments)
+        name, values = call.callee.name, self._settings(call, scope)
+        primitive = Primitive(name, self.bind_values(signatures()[name], values, entering))
         try:
             output = primitive.output(entering)
         except Misfit as misfit:
@@ -248,17 +328,32 @@ class Elaborator:
             raise Fault(codes.LARGE_NUMBER.at(call.span, f"this gives {show(output)}", bound=f"{MAX_SIZE:,}"))
         return self._bounded(PrimitiveOperation(entering, output, call.span, primitive=primitive))
 
+    def _settings(self, call: nodes.Call, scope: Scope) -> dict[str, Value]:
+        """What a call gives to a primitive, all of it of the right type and in its range."""
+        given = arguments_by_name(call, signatures()[call.callee.name])
+        values = self.each(partial(_setting, call.callee.name, *each, scope) for each in given.items())
+        return dict(zip(given, values, strict=True))
+
     def bind(self, call: nodes.Call, parameters: tuple[nodes.Parameter, ...], scope: Scope) -> Arguments:
         """The values of all parameters; the call's form was checked before."""
-        given = {name: evaluate(each, scope) for name, each in arguments_by_name(call, parameters).items()}
-        return self.bind_values(parameters, given, scope.entering)
+        given = arguments_by_name(call, parameters)
+        values = self.each(partial(evaluate, each, scope) for each in given.values())
+        with self.reporting():
+            return self.bind_values(
+                parameters, dict(zip(given, values, strict=True)), scope.entering, adrift=scope.adrift
+            )
 
     def bind_values(
-        self, parameters: tuple[nodes.Parameter, ...], given: Mapping[str, Value], entering: Shape | None
+        self,
+        parameters: tuple[nodes.Parameter, ...],
+        given: Mapping[str, Value],
+        entering: Shape | None,
+        *,
+        adrift: bool = False,
     ) -> Arguments:
         """As `bind`, for values; defaults see the parameters before them and the value that enters."""
         values: dict[str, Value] = {}
-        scope = Scope(values, entering=entering)  # which grows with the values
+        scope = Scope(values, entering=entering, adrift=adrift)  # which grows with the values
         for parameter in parameters:
             name = parameter.name.name
             if name in given:
@@ -309,6 +404,18 @@ def arguments_by_name(call: nodes.Call, parameters: tuple[nodes.Parameter, ...])
     by_place = (each for each in call.arguments if each.name is None)
     given = {parameter.name.name: each.value for parameter, each in zip(parameters, by_place, strict=False)}
     return given | {each.name.name: each.value for each in call.arguments if each.name is not None}
+
+
+def _setting(primitive: str, parameter: str, written: nodes.Expr, scope: Scope) -> Value:
+    """An argument of a primitive; raises `Fault` when its type or range is wrong."""
+    domain, value = DOMAINS[parameter], evaluate(written, scope)
+    what = f"`{parameter}` of `{primitive}`"
+    if type(value) not in domain.types:
+        raise Fault(wrong_type(written, value, what, domain.wanted, scope))
+    if not domain.admits(value):
+        got = kind_of(value)
+        raise Fault(codes.OUT_OF_RANGE.at(written.span, what=what, wanted=domain.wanted, got=got))
+    return value
 
 
 def differing(what: str, first: Span, first_shape: Shape, second: Span, second_shape: Shape) -> Diagnostic:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from robdsl.graph.net import Net, Space, broken_rules
 from robdsl.graph.nets import elaborate_net, metas
 from robdsl.graph.parameters import lacking, outside, sound_chain
 from robdsl.graph.program import Bound, Loader, ProgramFile
+from robdsl.graph.shapes import is_map, show
 from robdsl.graph.values import Poisoned, Value
 from robdsl.syntax import nodes
 from robdsl.syntax.parser import source_of
@@ -33,7 +35,7 @@ def load(what: str | Path, /, net: str | None = None, **parameters: object) -> N
 
     Raises:
         RobError: with every mistake that could be told apart; its text shows them.
-        TypeError: a parameter is no number, bool or word.
+        TypeError: ``what`` is neither path nor text, or a parameter no number, bool or word.
         ValueError: a parameter is a number without digits, or too large.
     """
     program = Program()
@@ -51,7 +53,15 @@ def load_space(what: str | Path, /, space: str | None = None, **parameters: obje
 
 
 def check_file(path: str | Path) -> tuple[Diagnostic, ...]:
-    """Every mistake and warning in a file, its definitions, nets and spaces; none when all is well."""
+    """Every mistake and warning in a file, its definitions, nets and spaces; none when all is well.
+
+    Raises:
+        TypeError: ``path`` is no path.
+    """
+    if not isinstance(path, str | Path):
+        raise TypeError(
+            f"robdsl.check_file takes the path of a .rob file, not {path!r} ({type(path).__name__})"
+        )
     program = Program()
     try:
         program.check(program.loader.file(Path(path)))
@@ -84,6 +94,7 @@ class Program:
         self, what: str | Path, kind: Literal["net", "space"], name: str | None
     ) -> tuple[ProgramFile, str | None]:
         """The program file that ``what`` means, and the net or space in it where the name says so."""
+        _check_types(what, kind, name)
         if isinstance(what, str) and ("\n" in what or "{" in what):
             return self.loader.text(source_of(what, "<text>")), name
         path = Path(what)
@@ -120,7 +131,8 @@ class Program:
 
     def space(self, bound: Bound, given: Mapping[str, Value]) -> Space:
         """The checked space of a definition."""
-        return Space(self._layout(bound, given))
+        layout = self._layout(bound, given)
+        return Space(self._warned(layout, bound) if is_map(layout.stages[-1].shape) else layout)
 
     def net(self, bound: Bound, given: Mapping[str, Value]) -> Net:
         """The checked net of a definition."""
@@ -140,7 +152,14 @@ class Program:
 
             self.report.extend(broken_rules(net, at))
         self.report.raise_if_errors()
-        return net
+        return replace(net, layout=self._warned(layout, bound)) if is_map(layout.stages[-1].shape) else net
+
+    def _warned(self, layout: Layout, bound: Bound) -> Layout:
+        """A layout that warns of a result that is no vector of logits."""
+        last = layout.stages[-1]
+        help = "end it with `global_avg_pool | flatten | linear(classes)`"
+        self.report.add(codes.MAP_RESULT.at(last.span, help=help, name=bound.name, shape=show(last.shape)))
+        return replace(layout, warnings=self.report.warnings)
 
     def _layout(self, bound: Bound, given: Mapping[str, Value]) -> Layout:
         try:
@@ -172,6 +191,21 @@ class Program:
         if lacking(chain):
             return None
         return self.net(bound, {}) if bound.kind == "net" else self.space(bound, {})
+
+
+def _check_types(what: object, kind: Literal["net", "space"], name: object) -> None:
+    """Raises `TypeError` when what is to be loaded is neither path nor text, or its name no text."""
+    function = "load" if kind == "net" else "load_space"
+    if isinstance(what, Net | Space):
+        loaded = "net" if isinstance(what, Net) else "space"
+        raise TypeError(
+            f"robdsl.{function} reads a file or a text, and this is a {loaded} already: use it as it is"
+        )
+    if not isinstance(what, str | Path):
+        wanted = f"the path of a .rob file, the name of a shipped {kind} or the text of a program"
+        raise TypeError(f"robdsl.{function} takes {wanted}, not {what!r} ({type(what).__name__})")
+    if not isinstance(name, str | None):
+        raise TypeError(f"robdsl.{function}(..., {kind}=...) takes the name of a {kind}, not {name!r}")
 
 
 # --- what to say of names that are not there

@@ -96,7 +96,7 @@ class Net:
     @cached_property
     def cost(self) -> Cost:
         """Parameters, multiply-adds and depth of the whole net."""
-        return cost_of(self.layout, self.stages)
+        return cost_of(self.stages)
 
     def stats(self) -> Statistics:
         """Sizes, and for each cell density, direct and skip counts of each operation."""
@@ -232,6 +232,23 @@ class Space:
         return f"<Space {self.name}: {picks}, {edges} open edges>"
 
 
+def expect_net(value: object, function: str) -> None:
+    """Raises `TypeError`, with what to call instead, when a function that takes a net is given something else."""
+    if isinstance(value, Net):
+        return
+    if isinstance(value, Space):
+        help = "take one from it with `space.net(alpha)`, `space.sample()` or `space.supernet()`"
+        raise TypeError(f"{function} takes a net, and {value.name} is a space: {help}")
+    help = "make one with `robdsl.load(...)`"
+    raise TypeError(f"{function} takes a net, not {_said(value)}: {help}")
+
+
+def _said(value: object) -> str:
+    """A value and its type, for a message."""
+    shown = repr(value)
+    return f"{shown if len(shown) <= 40 else shown[:37] + '...'} ({type(value).__name__})"
+
+
 # --- rules
 
 
@@ -255,7 +272,7 @@ def broken_rules(net: Net, at: Callable[[int], Label | None]) -> Iterator[Diagno
         yield from rule.verify(net.name, NetMeasures(net), at)
 
 
-def cost_of(layout: Layout, stages: Sequence[Stage]) -> Cost:
+def cost_of(stages: Sequence[Stage]) -> Cost:
     """Parameters and multiply-adds of all stages, and the longest path through them."""
     total = Cost()
     depth: list[int] = []
@@ -277,6 +294,14 @@ def cost_of(layout: Layout, stages: Sequence[Stage]) -> Cost:
 def _written(alpha: str | Sequence[str] | Mapping[str, str], picks: tuple[Pick, ...]) -> list[str]:
     if isinstance(alpha, str):
         alpha = [alpha]
+    if not isinstance(alpha, Mapping | Sequence):
+        raise TypeError(
+            f"alpha is a code, a code for each pick, or codes by picks' names, not {_said(alpha)}"
+        )
+    given: Iterable[object] = alpha.values() if isinstance(alpha, Mapping) else alpha
+    for each in given:
+        if not isinstance(each, str):
+            raise TypeError(f"each code of alpha is a text like '11 01 | 10', not {_said(each)}")
     if isinstance(alpha, Mapping):
         names = [pick.name for pick in picks]
         unknown = sorted(set(alpha) - set(names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from robdsl.diagnostics import codes
 from robdsl.diagnostics.source import Span
@@ -61,6 +62,8 @@ class _NetBuilder:
         self._run = 0
         self._total = Cost()
         self._failed = False
+        #: Whether a stage was wrong, so that nobody knows what enters those behind it.
+        self._adrift = False
 
     def build(self) -> Layout:
         """The layout; raises `Poisoned` when something was wrong and has been reported."""
@@ -75,7 +78,7 @@ class _NetBuilder:
                 tuple(each for each in space.definition.body if isinstance(each, nodes.Require)), space.name
             )
         with self._elaborator.reporting():
-            if not self._stages:
+            if not self._stages and not self._failed:
                 raise Fault(codes.NO_STAGE.at(self._definition.name.span, name=self._definition.name))
         rules = tuple(self._checked_rules())
         if self._failed or self._image is None:
@@ -98,6 +101,8 @@ class _NetBuilder:
         return Scope(self._values, self._unknown, entering=entering)
 
     def _checked_rules(self) -> Iterator[Rule]:
+        if self._adrift:
+            return  # the picks that they speak of may be missing
         cells = frozenset(_picked_cells(self._definition.body))
         for written, condition, space in self._rules.values():
             rule = Rule(written, condition, space, self._values, tuple(self._picks), cells)
@@ -111,7 +116,7 @@ class _NetBuilder:
     # --- statements
 
     def _statements(self, body: tuple[nodes.NetStatement, ...], space: str | None = None) -> None:
-        """Runs through statements; after one that gives no stage, a mistake does not hide the next."""
+        """Runs through statements; a mistake in one does not hide those in the next."""
         for each in body:
             try:
                 with self._elaborator.reporting():
@@ -122,10 +127,12 @@ class _NetBuilder:
                 if isinstance(each, nodes.Let):
                     self._unknown.add(each.name.name)
                 elif not isinstance(each, nodes.Require):
-                    raise
+                    self._adrift = True
 
     def _count(self, statement: nodes.NetStatement) -> None:
         """Counts what is run through; raises `Fault` when it is too much."""
+        if self._adrift:
+            return  # nothing runs twice from here on
         self._run += 1
         if self._run > MAX_STATEMENTS:
             bound = f"{MAX_STATEMENTS:,} statements in all turns"
@@ -135,6 +142,12 @@ class _NetBuilder:
         match statement:
             case nodes.Image():
                 self._image = self._image_of(statement)
+            case nodes.Stage() if self._adrift:
+                operation = self._deferred.inline(statement.operation)
+                self._elaborator.adrift(operation, self._scope(), self._root.file)
+            case nodes.PickStage() if self._adrift:
+                call = self._deferred.inline(statement.cell)
+                self._elaborator.adrift(call, self._scope(), self._root.file)
             case nodes.Stage():
                 self._stage(statement)
             case nodes.PickStage():
@@ -178,16 +191,27 @@ class _NetBuilder:
             raise Fault(codes.REQUIRE_BROKEN.at(require.span, label))
 
     def _repeat(self, repeat: nodes.Repeat) -> None:
+        try:
+            with self._elaborator.reporting():
+                count = self._turns(repeat)
+        except Poisoned:
+            self._failed = self._adrift = True
+            count = 1
+        for turn in range(count):
+            if self._adrift and turn > 0:
+                break  # the next turn would say the same
+            self._count(repeat)
+            with self._names.turn(repeat):
+                self._statements(repeat.body)
+
+    def _turns(self, repeat: nodes.Repeat) -> int:
         count = integer(self._deferred.inline(repeat.count), self._scope(), "the number of turns")
         if count < 0:
             label = spoken_values(repeat.count, self._scope())
             raise Fault(codes.NEGATIVE_REPEAT.at(repeat.count.span, label, count=count))
         if count > MAX_STAGES:
             raise Fault(codes.TOO_MANY_STAGES.at(repeat.count.span, bound=f"{MAX_STAGES:,} stages"))
-        for _ in range(count):
-            self._count(repeat)
-            with self._names.turn(repeat):
-                self._statements(repeat.body)
+        return count
 
     # --- stages
 
@@ -229,12 +253,14 @@ class _NetBuilder:
             return self._elaborator.some(operation, self._scope(), self._root.file, entering)
         match operation:
             case nodes.Chain():
-                parts: list[Operation] = []
-                for part in operation.parts:
-                    parts.append(self._operation(part, parts[-1].out_shape if parts else entering))
-                return ChainOperation(entering, parts[-1].out_shape, operation.span, parts=tuple(parts))
+                parts = self._elaborator.in_turn(
+                    operation, self._scope(), self._root.file, entering, self._operation
+                )
+                return ChainOperation(entering, parts[-1].out_shape, operation.span, parts=parts)
             case nodes.Sum():
-                summed = tuple(self._operation(part, entering) for part in operation.parts)
+                summed = self._elaborator.each(
+                    partial(self._operation, part, entering) for part in operation.parts
+                )
                 self._elaborator.same_shapes(operation, summed)
                 return SumOperation(entering, summed[0].out_shape, operation.span, parts=summed)
             case nodes.If():

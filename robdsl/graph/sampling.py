@@ -6,7 +6,9 @@ Picks that no rule ties together are independent, so a space is counted as a pro
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, TypeAlias
 
 from robdsl.diagnostics.diagnostic import RobError
@@ -70,18 +72,25 @@ def uniform_below(rng: RandomSource | int | None) -> Below:
 
     Args:
         rng: where the randomness comes from; a seed; None for a fresh one.
+
+    Raises:
+        TypeError: it is none of these.
     """
-    if rng is None or isinstance(rng, int):
-        rng = random.Random(rng)
-    if isinstance(rng, random.Random):
-        return rng.randrange
-    generator = rng
+    given: object = rng
+    if given is None or isinstance(given, Integral):
+        given = random.Random(None if given is None else int(given))
+    if isinstance(given, random.Random):
+        return given.randrange
+    draw: Callable[[int], bytes] | None = getattr(given, "bytes", None)  # numpy is not imported for this
+    if draw is None:
+        wanted = "a seed (an integer), a `random.Random` or a `numpy.random.Generator`"
+        raise TypeError(f"randomness comes from {wanted}, not from {rng!r} ({type(rng).__name__})")
 
     def below(n: int) -> int:
         bits = (n - 1).bit_length()
         size = -(-bits // 8)
         while True:  # each turn succeeds with a chance of more than a half
-            drawn = int.from_bytes(generator.bytes(size), "little") >> (8 * size - bits)
+            drawn = int.from_bytes(draw(size), "little") >> (8 * size - bits)
             if drawn < n:
                 return drawn
 

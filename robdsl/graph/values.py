@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from robdsl.diagnostics import codes
@@ -93,6 +93,7 @@ class Scope:
         node_shape: the shape of an input or node; raises `Fault` when it cannot be spoken of.
         node_names: the names that `node_shape` knows.
         entering: the shape of ``in``, where there is one.
+        adrift: whether the shape of ``in`` is unknown because of an earlier error.
         measure: the value of ``density(c)``, ``params``, ...; None where no measures are known.
     """
 
@@ -102,12 +103,15 @@ class Scope:
     node_names: Set[str] = frozenset()
     entering: Shape | None = None
     measure: Callable[[nodes.Measure | nodes.Name], Value] | None = None
+    adrift: bool = False
 
     def entered_by(self, shape: Shape) -> Scope:
         """The scope inside a call or `if` that a value of this shape enters."""
-        if shape == self.entering:
-            return self
-        return Scope(self.values, self.unknown, self.node_shape, self.node_names, shape, self.measure)
+        return self if shape == self.entering else replace(self, entering=shape, adrift=False)
+
+    def cast_off(self) -> Scope:
+        """The scope inside a call or `if` that a value of unknown shape enters."""
+        return replace(self, entering=None, adrift=True)
 
 
 def subexpressions(expression: nodes.Node) -> Iterator[nodes.Node]:
@@ -236,6 +240,8 @@ def _attribute(attribute: nodes.Attribute, scope: Scope) -> Value:
 
 def _shape(value: nodes.Ident, scope: Scope) -> Shape:
     if value.name == "in":
+        if scope.adrift:
+            raise Poisoned
         if scope.entering is None:
             known = f"name an input: {', '.join(sorted(scope.node_names))}" if scope.node_names else None
             raise Fault(codes.IN_OUTSIDE.at(value.span, help=known))

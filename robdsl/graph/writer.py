@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from robdsl.diagnostics.source import NOWHERE, Source
 from robdsl.graph.choices import Pick, alpha_text, read_edges, spelled_out
 from robdsl.graph.layout import MetaValue
-from robdsl.graph.net import Net, NetMeasures
+from robdsl.graph.net import Net, NetMeasures, expect_net
 from robdsl.graph.operations import Choice
 from robdsl.graph.parameters import chain_of_spaces, defaults
 from robdsl.graph.program import Bound, ProgramFile
@@ -30,9 +30,11 @@ def format_net(net: Net) -> str:
     Shipped files are used, other definitions are written out.
 
     Raises:
+        TypeError: it is given something that is no net.
         NotWritable: two definitions that it needs bear one name, or it is a supernet that is no net of its
             space (it has ``one`` edges, or breaks a rule).
     """
+    expect_net(net, "robdsl.format")
     collector = _Collector(net.name)
     if net.layout.spaces:
         # A supernet obeys no rules, so it is written as a net of the space at the bottom.

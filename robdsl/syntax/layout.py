@@ -46,6 +46,7 @@ class Layout:
     Attributes:
         words: balanced: every bracket in them has its partner, every statement its end.
         longest: how many words the longest statement has.
+        adrift: where blocks inside definitions begin that are never closed: what follows may belong inside or behind.
     """
 
     def __init__(self, source: Source) -> None:
@@ -54,6 +55,7 @@ class Layout:
         self.comments: list[Comment] = []
         self.errors: list[Diagnostic] = []
         self.longest = 0
+        self.adrift: list[int] = []
         #: The brackets that are open: (opening word, whether it opens a block of statements).
         self._open: list[tuple[Word, bool]] = []
         self._depth = 0
@@ -254,6 +256,8 @@ class Layout:
         culprit = opened
         if block and self._suspect is not None:
             culprit, self._suspect = self._suspect, None
+        if block and culprit.depth > 0:
+            self.adrift.append(culprit.span.start)
         related = () if at is None else (Label(at, "expected it closed before this"),)
         self.errors.append(
             codes.UNCLOSED.at(culprit.span, "opened here", related=related, bracket=opened.text)

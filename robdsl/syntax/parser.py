@@ -100,6 +100,8 @@ def parse_all(source: Source) -> tuple[nodes.File, tuple[Diagnostic, ...]]:
     errors = parsing.errors()
     if layout.longest > MAX_DEPTH // 2:
         parts = _shallow(parts, errors)
+    if layout.adrift:
+        parts = [_broken(part) if _holds(part, layout.adrift) else part for part in parts]
     errors.sort(key=lambda error: error.span.start)
     unnamed = [part for part in parts if isinstance(part, Word) and not part.text]
     tree = nodes.File(
@@ -199,6 +201,18 @@ class _Parsing:
 
 def _opens_braces(value: object) -> bool:
     return isinstance(value, Word) and value.type == "LBRACE"
+
+
+def _holds(part: object, places: list[int]) -> bool:
+    """Whether one of some places lies in a part of the file."""
+    return isinstance(part, nodes.Node) and any(part.span.start <= place < part.span.end for place in places)
+
+
+def _broken(part: object) -> Broken | object:
+    """A definition of which nobody knows what belongs where; anything else as it is."""
+    if isinstance(part, nodes.OpDefinition | nodes.CellDefinition | nodes.NetDefinition):
+        return Broken(part.name, span=part.span)
+    return part
 
 
 # --- bounds

@@ -179,7 +179,17 @@ def test_leading_zeros_of_a_number_mean_nothing() -> None:
 
 def test_missing_picks_are_listed() -> None:
     error = only(f"{SPACE}net n in s {{\npick 0 = 11\n}}")
-    assert "`pick one_`" in error.title and error.help == "and 2 more: 1, 2"
+    assert "`pick one_`" in error.title and error.notes == ("and 2 more: 1, 2",)
+
+
+def test_a_missing_pick_comes_with_its_form() -> None:
+    error = only(f"{SPACE}net n in s {{\npick 0 = 11\n}}")
+    assert error.help is not None
+    form = error.help.removeprefix("write `pick one_ = ").partition("`")[0]
+    picks = "".join(f"pick {name} = {form}\n" for name in ("one_", "0", "1", "2"))
+    load(f"{SPACE}net n in s {{\n{picks}}}")
+    line = error.help.partition("{ ")[2].partition(" }")[0]
+    assert found(f"{SPACE}net n in s {{\npick one_ {{ {line} }}\n{picks.partition(chr(10))[2]}}}") == []
 
 
 # --- what choices mean

@@ -12,7 +12,7 @@ from robdsl.graph.index import shipped
 from robdsl.graph.load import check_file, check_source, load, load_space
 from robdsl.syntax.parser import source_of
 
-NET = "net n {\ninput 3 x 8 x 8\nblock\n}\n"
+NET = "net n {\ninput 3 x 8 x 8\nblock\nflatten\n}\n"
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -90,7 +90,7 @@ def test_a_name_means_what_it_means_in_its_file(tmp_path: Path) -> None:
 def test_the_same_file_over_two_ways_is_one(tmp_path: Path) -> None:
     main = write(
         tmp_path, norm="op norm = batch_norm", a="use norm\nop a = norm", b="use norm\nop b = norm",
-        main="use norm\nuse a\nuse b\nnet n {\ninput 3 x 8 x 8\na | b | norm\n}\n",
+        main="use norm\nuse a\nuse b\nnet n {\ninput 3 x 8 x 8\na | b | norm | flatten\n}\n",
     )  # fmt: skip
     assert codes(main) == []
 
