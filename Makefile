@@ -12,10 +12,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-gpu lint bench docs clean
+.PHONY: help demo test test-all test-gpu test-browser lint bench docs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Compile RobNet-free, report on it, train a small RobNet on digits, attack it
 	$(BIN)/robdsl compile archs/robnet_free.rob -o build/robnet_free.py
@@ -31,11 +31,14 @@ demo: $(READY) ## Compile RobNet-free, report on it, train a small RobNet on dig
 test: $(READY) ## Run the tests that are not marked slow (under 12 minutes on two cores)
 	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)
 
-test-all: $(READY) ## Run every test that needs no GPU
+test-all: $(READY) ## Run every test that needs no GPU and no browser
 	$(PYTEST) $(PARALLEL) $(ARGS)
 
 test-gpu: $(READY) ## Run the tests marked gpu; fails where there is no CUDA device
 	$(PYTEST) --gpu -m gpu $(ARGS)
+
+test-browser: $(READY) ## Run the tests marked browser; fails where there is no Chromium
+	$(PYTEST) --browser -m browser $(ARGS)
 
 lint: $(READY) ## Check style, types, and that each stage imports only those before it
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ def viz(
         typer.Option(
             "-o",
             "--output",
-            help="Where to; .svg, .png, .pdf, or .dot says in which format. Else NAME.svg here.",
+            help="Where to; .svg, .png, .pdf, .dot or .html says in which format. Else NAME.svg here.",
             show_default=False,
         ),
     ] = None,

@@ -33,5 +33,7 @@ def available() -> Availability:
     name = torch.cuda.get_device_name()
     major, minor = torch.cuda.get_device_capability()
     if torch.version.hip is None and (major, minor) < (8, 0):
-        return Availability(False, f"{name} has compute capability {major}.{minor}, and kernels need 8.0 or more")
+        return Availability(
+            False, f"{name} has compute capability {major}.{minor}, and kernels need 8.0 or more"
+        )
     return Availability(True, f"kernels run on {name}, compute capability {major}.{minor}")

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import networkx as nx
 
+from robdsl.diagnostics.source import Span
 from robdsl.graph.views import IMAGE
 from robdsl.viz.bezier import interrupted
-from robdsl.viz.lettering import amount, cut, shown, sizes, width
+from robdsl.viz.lettering import amount, cut, shown, sizes, where, width
 from robdsl.viz.picture import Box, Curve, Mark, Picture, Spline, Stroke, Text
 from robdsl.viz.spine import LARGE, Layout, Metrics, Slot, display_order, lay_out
 from robdsl.viz.styles import INK, JOIN, SOFT, Style, Styles, faint, mixed, styles_for
@@ -80,12 +81,14 @@ class Drawn:
         standing: for edges that are not simply there.
         weights: for each edge a number in [-1, 1]: its line is as thick as that, and one below 0 is marked ``-``.
         prefix: of all ids.
+        pick: where the choice is written, if it is.
         x, y: the left end of the spine.
     """
 
     standing: Mapping[EdgeName, Standing] = field(default_factory=dict)
     weights: Mapping[EdgeName, float] | None = None
     prefix: str = ""
+    pick: Span | None = None
     x: float = 0
     y: float = 0
 
@@ -121,7 +124,8 @@ def _join(source: str, target: str, edge: Mapping[str, Any], on: CellLayout, dra
         "join",
         "join",
         sizes.arrow * 0.8,
-        {"joins": f"{source} into {target}", **_where(edge)},
+        {"joins": f"{source} into {target}", **where((edge["span"],))},
+        (edge["span"],),
     ).moved(drawn.x, drawn.y)
 
 
@@ -149,6 +153,9 @@ def _edge(name: EdgeName, edge: Mapping[str, Any], on: CellLayout, drawn: Drawn)
     if badge:
         splines, (x, y) = interrupted(path, _badge_size(sizes), _badge_place(name, on))
         yield from _badge(badge, x + drawn.x, y + drawn.y, standing, sizes)
+    spans: tuple[Span, ...] = (edge["span"],)
+    if drawn.pick is not None and edge["choice"] is not None and standing != "faint":
+        spans += (drawn.pick,)
     facts = {
         "operation": edge["op"],
         "edge": f"{source} → {target}",
@@ -158,7 +165,7 @@ def _edge(name: EdgeName, edge: Mapping[str, Any], on: CellLayout, drawn: Drawn)
         **({"importance": f"{weight:+.3f}"} if weight is not None else {}),
         **({"change": standing} if standing in ("added", "removed") else {}),
         **({"chosen": "no"} if standing == "faint" else {}),
-        **_where(edge),
+        **where(spans),
     }
     yield Curve(
         f"{drawn.prefix}{key}",
@@ -170,6 +177,7 @@ def _edge(name: EdgeName, edge: Mapping[str, Any], on: CellLayout, drawn: Drawn)
         edge["op"],
         sizes.arrow * (0.7 if standing == "faint" else 1),
         facts,
+        spans,
     ).moved(drawn.x, drawn.y)
 
 
@@ -213,7 +221,7 @@ def _node(name: str, cell: nx.MultiDiGraph[str], on: CellLayout, drawn: Drawn) -
         "node": name,
         "is": {"input": "an input", "node": "the sum of its edges"}.get(role, f"{node['join']} of its edges"),
         "shape": _shape(node["shape"]),
-        **_where(node),
+        **where((node["span"],)),
     }
     if role == "input":
         feeding = dict(zip(cell.graph["inputs"], cell.graph["sources"], strict=True))
@@ -233,11 +241,8 @@ def _node(name: str, cell: nx.MultiDiGraph[str], on: CellLayout, drawn: Drawn) -
         role != "input",
         tall / 2 if role == "input" or not sizes.font else 5 * sizes.stroke,
         facts,
+        (node["span"],),
     )
-
-
-def _where(item: Mapping[str, Any]) -> dict[str, str]:
-    return {"line": str(item["span"])}
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from robdsl.viz.strip import net_picture
 from robdsl.viz.subject import Overlay, Subject
 
 #: The formats, by the suffix of the file.
-FORMATS = (".svg", ".png", ".pdf", ".dot")
+FORMATS = (".svg", ".png", ".pdf", ".dot", ".html")
 _PIXELS = 12_000  # the longest side of a PNG
 _SCALE = 2.0  # pixels a point, where that fits
 
@@ -34,14 +35,14 @@ def draw(
 
     Args:
         net: a net; or a space, which is drawn with everything that it offers.
-        path: where to; ``.svg``, ``.png``, ``.pdf`` or ``.dot`` says in which format.
+        path: where to; ``.svg``, ``.png``, ``.pdf``, ``.dot`` or ``.html`` says in which format.
         cell: only this cell, by its number in ``net.cells`` or the name of its stage.
         all_cells: a contact sheet of all cells.
         supernet: draw faintly what the net's space offers and the net did not choose.
         overlay: what a study found (`robdsl.viz.read_overlay`).
 
     Returns:
-        The picture; ``notes`` say what it leaves out.
+        The picture; ``notes`` say what it leaves out. Of a page, the picture of the whole net.
 
     Raises:
         ValueError: there is no such cell or format.
@@ -49,8 +50,17 @@ def draw(
         OSError: the file cannot be written; what was there is as it was.
     """
     path = Path(path)
-    format_of(path)
+    suffix = format_of(path)
     subject = Subject.of(net, faint=supernet, overlay=overlay)
+    if suffix == ".html":
+        from robdsl.viz.page import page
+
+        start = (
+            "all-cells" if all_cells else None if cell is None else f"cell-{subject.cell_number(str(cell))}"
+        )
+        picture, text = page(subject, start)
+        write_atomic(path, text.encode())
+        return picture
     picture = picture_of(subject, cell=cell, all_cells=all_cells)
     write_picture(picture, path)
     return picture
@@ -67,9 +77,10 @@ def picture_of(subject: Subject, *, cell: int | str | None = None, all_cells: bo
     return sheet_picture(subject) if all_cells else net_picture(subject)
 
 
-def one_cell(subject: Subject, number: int) -> Picture:
-    """One cell with its legend."""
+def one_cell(subject: Subject, number: int, *, within: bool = False) -> Picture:
+    """One cell with its legend; ``within`` a net, its ids begin with the stage's name."""
     cell, drawn = subject.drawn(number)
+    drawn = drawn if within else replace(drawn, prefix="")
     layout = subject.layout(number, LARGE)
     picture = cell_picture(cell, layout, drawn, subject.heading(number))
     below = legend(
@@ -78,13 +89,13 @@ def one_cell(subject: Subject, number: int) -> Picture:
     return framed(stacked([picture, below], picture.title))
 
 
-def format_of(path: Path) -> Literal[".svg", ".png", ".pdf", ".dot"]:
+def format_of(path: Path) -> Literal[".svg", ".png", ".pdf", ".dot", ".html"]:
     """The format that a file's name asks for.
 
     Raises:
         ValueError: none that there is.
     """
-    for suffix in (".svg", ".png", ".pdf", ".dot"):
+    for suffix in (".svg", ".png", ".pdf", ".dot", ".html"):
         if path.suffix.lower() == suffix:
             return suffix
     raise ValueError(
@@ -93,7 +104,7 @@ def format_of(path: Path) -> Literal[".svg", ".png", ".pdf", ".dot"]:
 
 
 def write_picture(picture: Picture, path: Path) -> None:
-    """Write a picture as the suffix says, whole or not at all.
+    """Write a picture as the suffix says (``.html`` is for nets, not pictures), whole or not at all.
 
     Raises:
         ValueError: there is no such format.

@@ -6,7 +6,10 @@ with them wherever it is drawn later, so that boxes fit whatever machine draws t
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from robdsl.diagnostics.display import visible
+from robdsl.diagnostics.source import Span
 
 #: The fonts that have these widths, best first.
 FONTS = "Helvetica, Arial, 'Liberation Sans', 'Nimbus Sans', sans-serif"
@@ -64,3 +67,10 @@ def amount(value: int) -> str:
 def sizes(shape: tuple[int, ...]) -> str:
     """``36 × 32 × 32``"""
     return " × ".join(map(str, shape))
+
+
+def where(spans: tuple[Span, ...]) -> dict[str, str]:
+    """The lines of the text as a fact: ``robnet.rob:23``. The folder is nobody's business but the author's."""
+    if not spans:
+        return {}
+    return {"line": ", ".join(f"{PurePath(span.source.name).name}:{span.line}" for span in spans)}

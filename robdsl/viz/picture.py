@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from robdsl.diagnostics.source import Span
+
 Point = tuple[float, float]
 #: One cubic Bézier spline: a start, then three points for each piece.
 Spline = tuple[Point, ...]
@@ -32,6 +34,7 @@ class Box:
         x, y: the centre.
         sort: what it stands for: ``input``, ``node``, ``join``, ``stage``, ``frame``, ``mark``.
         facts: what there is to know about it, in words, for formats that can show it on demand.
+        spans: the text that says so.
     """
 
     id: str
@@ -48,6 +51,7 @@ class Box:
     bold: bool = False
     radius: float = 5
     facts: Mapping[str, str] = field(default_factory=dict)
+    spans: tuple[Span, ...] = ()
 
     def moved(self, dx: float, dy: float) -> Box:
         return replace(self, x=self.x + dx, y=self.y + dy)
@@ -73,6 +77,7 @@ class Curve:
     label: str = ""
     arrow: float = 0
     facts: Mapping[str, str] = field(default_factory=dict)
+    spans: tuple[Span, ...] = ()
 
     def moved(self, dx: float, dy: float) -> Curve:
         splines = tuple(tuple((x + dx, y + dy) for x, y in spline) for spline in self.splines)

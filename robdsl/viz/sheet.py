@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from robdsl.viz.cell_picture import cell_picture, legend, restyled
 from robdsl.viz.lettering import amount, shown, sizes
@@ -37,7 +36,6 @@ def sheet_picture(subject: Subject) -> Picture:
     pictures = []
     for numbers, layout in zip(kinds, layouts, strict=True):
         cell, drawn = subject.drawn(numbers[0])
-        drawn = replace(drawn, prefix=f"{cell.graph['name']}/")
         pictures.append(cell_picture(cell, layout, drawn, _heading(subject, numbers), room))
     across, down = max(each.width for each in pictures), max(each.height for each in pictures)
     columns = _columns(len(pictures), across + _GAP, down + _GAP)

@@ -16,7 +16,7 @@ from robdsl.graph.values import show_value
 from robdsl.graph.views import IMAGE, show
 from robdsl.viz.bezier import line
 from robdsl.viz.cell_picture import cell_marks, legend, restyled
-from robdsl.viz.lettering import amount, cut, shown, sizes, width
+from robdsl.viz.lettering import amount, cut, shown, sizes, where, width
 from robdsl.viz.picture import Box, Curve, Mark, Picture, Point, Spline, Stroke, Text, framed
 from robdsl.viz.spine import LARGE, SMALL, rounded
 from robdsl.viz.styles import INK, PALE, SOFT, mixed
@@ -181,8 +181,9 @@ def _boxed(
     tall = 12 * len(texts) + 10.0
     fill = {"input": "#ffffff", "stage": "#f1f1f1"}.get(sort, "#ffffff")
     facts = {} if stage is None else _facts(stage)
+    spans = () if stage is None else (stage.span,)
     marks: list[Mark] = [
-        Box(name, wide / 2, 0, wide, tall, sort, fill, Stroke(SOFT, 1), facts=facts, radius=5)
+        Box(name, wide / 2, 0, wide, tall, sort, fill, Stroke(SOFT, 1), facts=facts, radius=5, spans=spans)
     ]
     for number, text in enumerate(texts):
         y = (number - (len(texts) - 1) / 2) * 12
@@ -201,7 +202,7 @@ def _facts(stage: Stage) -> dict[str, str]:
         "shape": sizes(stage.shape),
         "parameters": f"{cost.params:,}",
         "multiply-adds": f"{cost.macs:,}",
-        "line": str(stage.span),
+        **where((stage.span,)),
     }
 
 
@@ -226,13 +227,25 @@ def _opened(subject: Subject, stage: Stage, index: int, number: int) -> _Item:
         facts["choice"] = said
     top = -tall / 2
     marks: list[Mark] = [
-        Box(stage.name, wide / 2, 0, wide, tall, "stage", fill, Stroke(PALE, 1), radius=6, facts=facts),
+        Box(
+            stage.name,
+            wide / 2,
+            0,
+            wide,
+            tall,
+            "stage",
+            fill,
+            Stroke(PALE, 1),
+            radius=6,
+            facts=facts,
+            spans=(stage.span,),
+        ),
         Text(8, top + 9, title, 9, bold=True),
     ]
     if said:
         marks.append(Text(8, top + 19, said, 8, colour=SOFT))
     left = (wide - places.width) / 2
-    marks.extend(cell_marks(cell, layout, replace(drawn, prefix=f"{stage.name}/", x=left, y=spine)))
+    marks.extend(cell_marks(cell, layout, replace(drawn, x=left, y=spine)))
     return _Item(stage.name, index, stage.shape, wide, tall, tuple(marks))
 
 

@@ -8,7 +8,10 @@ from functools import cached_property
 
 import networkx as nx
 
+from robdsl.diagnostics.source import Span
+from robdsl.graph.choices import pick_name
 from robdsl.graph.net import Net, Space
+from robdsl.syntax import nodes
 from robdsl.viz.cell_picture import CellLayout, Drawn, EdgeName, Standing, cell_layout, headings
 from robdsl.viz.lettering import shown
 from robdsl.viz.spine import Metrics
@@ -94,7 +97,18 @@ class Subject:
         if self.faint:
             standing = {name: "faint" for name in offered.edges(keys=True) if not cell.has_edge(*name)}
         whole = offered if self.faint else cell
-        return whole, Drawn(standing, self._weights(number, whole))
+        name = cell.graph["name"]
+        return whole, Drawn(
+            standing, self._weights(number, whole), f"{name}/", self._written(cell.graph["pick"])
+        )
+
+    def _written(self, pick: str | None) -> Span | None:
+        """Where the net's text says what it chose."""
+        body = self.net.definition.body if self.net.definition is not None else ()
+        for each in body:
+            if isinstance(each, nodes.PickBits | nodes.PickEdges) and pick_name(each) == pick:
+                return each.span
+        return None
 
     def _weights(self, number: int, cell: nx.MultiDiGraph[str]) -> dict[EdgeName, float] | None:
         if self.overlay is None:

@@ -19,8 +19,8 @@ def svg(picture: Picture) -> str:
     return ElementTree.tostring(tree(picture), encoding="unicode")
 
 
-def tree(picture: Picture) -> ElementTree.Element:
-    """The picture as an XML tree."""
+def tree(picture: Picture, *, live: bool = False) -> ElementTree.Element:
+    """The picture as an XML tree; ``live`` for a page that shows facts itself and needs wide lines to point at."""
     root = ElementTree.Element(
         "svg",
         {
@@ -39,9 +39,9 @@ def tree(picture: Picture) -> ElementTree.Element:
     for mark in picture.marks:
         match mark:
             case Box():
-                _box(root, mark)
+                _box(root, mark, live)
             case Curve():
-                _curve(root, mark)
+                _curve(root, mark, live)
             case Text():
                 _text(root, mark.x, mark.y, mark.text, mark.size, mark.anchor, mark.colour, mark.bold)
     return root
@@ -60,8 +60,8 @@ def _group(root: ElementTree.Element, sort: str, name: str, title: str) -> Eleme
     return group
 
 
-def _box(root: ElementTree.Element, box: Box) -> None:
-    group = _group(root, box.sort, box.id, _said(box))
+def _box(root: ElementTree.Element, box: Box, live: bool) -> None:
+    group = _group(root, box.sort, box.id, "" if live else _said(box))
     ElementTree.SubElement(
         group,
         "rect",
@@ -85,8 +85,8 @@ def _box(root: ElementTree.Element, box: Box) -> None:
         y += size * 1.0
 
 
-def _curve(root: ElementTree.Element, curve: Curve) -> None:
-    group = _group(root, curve.sort, curve.id, _said(curve))
+def _curve(root: ElementTree.Element, curve: Curve, live: bool) -> None:
+    group = _group(root, curve.sort, curve.id, "" if live else _said(curve))
     if curve.id:
         group.set("data-source", shown(curve.source))
         group.set("data-target", shown(curve.target))
@@ -104,6 +104,9 @@ def _curve(root: ElementTree.Element, curve: Curve) -> None:
     if curve.stroke.dash:
         attributes["stroke-dasharray"] = " ".join(map(_n, curve.stroke.dash))
     ElementTree.SubElement(group, "path", attributes)
+    if live and curve.id:
+        wide = {"d": attributes["d"], "fill": "none", "stroke": "transparent", "class": "wide"}
+        ElementTree.SubElement(group, "path", wide | {"stroke-width": _n(max(3.0, curve.arrow * 1.2))})
     if head:
         points = " ".join(f"{_n(x)},{_n(y)}" for x, y in head)
         ElementTree.SubElement(group, "polygon", {"points": points, "fill": curve.stroke.colour})
