@@ -186,9 +186,13 @@ class Writer:
         )
 
     def _open(self, cell: Cell, key: str) -> OpenCell:
+        live = cell.live(cell.everything)
         alternatives = tuple(
             tuple(
-                Straight(()) if each is None else self._closed(each, _below(key, _below(edge.key, label)))
+                # What no choice needs has no program, and of its modules only those that learn are there.
+                Straight(())
+                if each is None or edge.target not in live
+                else self._closed(each, _below(key, _below(edge.key, label)))
                 for each, label in zip(edge.alternatives, edge.labels, strict=True)
             )
             for edge in cell.edges

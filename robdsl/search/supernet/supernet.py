@@ -146,9 +146,9 @@ def _pick_numbers(layout: Layout) -> list[int]:
 
 def _signature(layout: Layout) -> tuple[object, ...]:
     """Equal for layouts whose supernets are the same network."""
-    net = Space(layout).supernet()
+    everything = Net("", layout, tuple(pick.everything for pick in layout.picks), whole=True)
     stages = []
-    for stage, flat in flat_stages(net):
+    for stage, flat in flat_stages(everything):
         steps = tuple((step.key, step.kind, step.inputs, step.primitive, step.shape) for step in flat.steps)
         stages.append((stage.name, stage.inputs, flat.output, steps))
     opens = tuple(used.cell.opens for stage in layout.stages for used in picked(stage.operation))
