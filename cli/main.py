@@ -21,6 +21,7 @@ from . import (
     genotypes,
     info,
     lift,
+    search,
     tables,
     train,
     viz,
@@ -44,6 +45,7 @@ app.command("lift")(lift.lift)
 app.command("train")(train.train)
 app.command("attack")(attack.attack)
 app.command("tables")(tables.tables)
+app.add_typer(search.app, name="search")
 app.command("viz")(viz.viz)
 
 

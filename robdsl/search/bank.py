@@ -72,28 +72,35 @@ MAX_BYTES = 1 << 30
 _MAX_LINE = 1 << 20
 
 
-def read_bank(path: str | Path) -> pd.DataFrame:
+def read_bank(path: str | Path, storage: str | None = None) -> pd.DataFrame:
     """The bank of a study, finished or running.
 
     Nothing in the files is run, and only so much is read.
 
     Args:
-        path: a ``.parquet`` or ``.jsonl`` file that `write_bank` made.
+        path: a study's folder, or a ``.parquet`` or ``.jsonl`` file that `write_bank` made.
+        storage: the URL of the study's trials, where they are not in the folder.
 
     Returns:
         The columns of this module, in their order, rows by trial.
 
     Raises:
         BankError: it is none of these, damaged or larger than is believed.
+        SearchError: the folder's trials cannot be read.
     """
     path = Path(path)
+    if path.is_dir():
+        from robdsl.search.study import open_study  # it needs the storage, which files do not
+
+        with open_study(path, storage) as study:
+            return bank_of(study.rows())
     if not path.is_file():
-        raise BankError(f"{path} is no bank: there is nothing")
+        raise BankError(f"{path} is neither a study's folder nor a bank: there is nothing")
     if path.suffix == ".parquet":
         return _in_order(_frame(_read_parquet(path)), path)
     if path.suffix == ".jsonl":
         return _in_order(_read_lines(path), path)
-    raise BankError(f"{path} is no bank: a bank is a .parquet or a .jsonl file")
+    raise BankError(f"{path} is no bank: a bank is a folder, a .parquet or a .jsonl file")
 
 
 def write_bank(bank: pd.DataFrame, path: str | Path) -> None:

@@ -1,0 +1,120 @@
+"""The supernet's weights, and what its sub-networks are worth with them."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from robdsl.data import Data, open_loader
+from robdsl.files import file_hash
+from robdsl.graph.net import Net
+from robdsl.search.errors import SearchError
+from robdsl.search.events import Listener, Training
+from robdsl.search.examine import Examiner
+from robdsl.search.study import Study
+from robdsl.search.supernet.fsp import fsp_distances
+from robdsl.search.supernet.inherit import inherit
+from robdsl.search.supernet.norms import recompute_batch_norm
+from robdsl.search.supernet.paths import PathName
+from robdsl.search.supernet.supernet import Supernet
+from robdsl.search.supernet.training import train_supernet
+from robdsl.weights import load_weights
+
+if TYPE_CHECKING:
+    from robdsl.search.bench import Place
+
+_WEIGHTS = "last.safetensors"
+
+
+def make_heritage(study: Study, place: Place, tell: Listener) -> dict[str, Any]:
+    """Train the supernet, or go on with it; what the study shall know of it.
+
+    Args:
+        study: in whose folder, under ``supernet/``.
+        place: data and device.
+        tell: takes the events of the training run.
+    """
+    began = time.perf_counter()
+    result = train_supernet(
+        study.space,
+        place.train,
+        study.settings.supernet,
+        study.folder / "supernet",
+        paths=cast("PathName", study.settings.paths),
+        device=place.device,
+        events=lambda event: tell(Training("supernet", event)),
+        command="robdsl search",
+        workers=place.readers,
+    )
+    return {"weights": file_hash(result.last), "seconds": time.perf_counter() - began}
+
+
+class Heritage:
+    """The trained supernet of a study."""
+
+    def __init__(self, study: Study, place: Place) -> None:
+        """Find the weights.
+
+        Raises:
+            SearchError: they are not here, or not those that the study was begun with.
+        """
+        self._study, self._place = study, place
+        self._path = study.folder / "supernet" / _WEIGHTS
+        known = study.attributes().get("supernet")
+        if known is None:
+            raise SearchError(f"{study.folder} has no supernet yet: train it with `robdsl search supernet`")
+        if not self._path.is_file():
+            raise SearchError(f"the supernet was trained elsewhere: bring {self._path} here")
+        if file_hash(self._path) != known["weights"]:
+            raise SearchError(f"{self._path} is not the supernet that this study was begun with")
+
+    def model(self, net: Net) -> nn.Module:
+        """A sub-network alone, with its inherited weights and batch-norm statistics of its own, to be finetuned."""
+        model = inherit(self._path, net).to(self._place.device)
+        if self._study.settings.supernet.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        recompute_batch_norm(model, self._norm_images)
+        return model
+
+    def measure(self, net: Net, examiner: Examiner) -> dict[str, Any]:
+        """Accuracies with inherited weights, and the FSP distance of every cell between the images of just that attack."""
+        supernet = self._supernet
+        supernet.choose(net)
+        recompute_batch_norm(supernet, self._norm_images)
+        sums: list[Tensor] = []
+        counts = examiner.examine(
+            supernet,
+            net.hash,
+            "inherited",
+            lambda clean, attacked: sums.append(fsp_distances(supernet, clean, attacked) * len(clean)),
+        )
+        distances = torch.stack(sums).sum(dim=0) / counts.examples
+        return {**counts.facts("inherited"), "fsp": distances.tolist()}
+
+    @cached_property
+    def _supernet(self) -> Supernet:
+        supernet = Supernet(self._study.space, 0)
+        load_weights(supernet, self._path)
+        supernet.to(self._place.device)
+        if self._study.settings.supernet.channels_last:
+            supernet.to(memory_format=torch.channels_last)
+        return supernet
+
+    @cached_property
+    def _norm_images(self) -> list[Tensor]:
+        """The training images that statistics are recomputed on, in batches."""
+        settings = self._study.settings
+        sample: Data = self._place.train.take(settings.norm_images)
+        loader = open_loader(
+            sample,
+            self._place.device,
+            channels_last=settings.supernet.channels_last,
+            workers=self._place.readers,
+        )
+        size = min(settings.batch, len(sample))
+        whole = torch.arange(len(sample) // size * size).split(size)
+        return [images for images, _ in loader.batches(list(whole))]
