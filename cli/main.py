@@ -17,6 +17,7 @@ from . import (
     attack,
     check,
     compile,
+    diff,
     fmt,
     genotypes,
     info,
@@ -47,6 +48,7 @@ app.command("attack")(attack.attack)
 app.command("tables")(tables.tables)
 app.add_typer(search.app, name="search")
 app.command("viz")(viz.viz)
+app.command("diff")(diff.diff)
 
 
 @app.callback(invoke_without_command=True)

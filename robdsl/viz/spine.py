@@ -139,12 +139,12 @@ def _lay_straight(layout: Layout, pair: tuple[str, str], beside: Sequence[Slot],
 def _lay_arches(layout: Layout, place: dict[str, int], arches: Sequence[Slot], sizes: Metrics) -> None:
     for above in (True, False):
         side = [slot for slot in arches if slot.above == above]
-        furthest = max((place[each.target] - place[each.source] for each in side), default=1)
+        furthest = max((abs(place[each.target] - place[each.source]) for each in side), default=1)
         beside = 1 + max((slot.rank for slot in side), default=0)
         step = min(max(sizes.step, beside * sizes.port * 1.4), _HIGHEST * sizes.stroke / furthest)
         ports = _ports(side, place, sizes)
         for slot in side:
-            span = place[slot.target] - place[slot.source]
+            span = abs(place[slot.target] - place[slot.source])
             height = sizes.base + step * span + slot.rank * sizes.port * 1.4
             ends = ports[slot, "out"] + layout.x[slot.source], ports[slot, "in"] + layout.x[slot.target]
             layout.paths[slot] = _arch(ends, sizes.tall / 2, height, above)

@@ -23,7 +23,7 @@ NET = """# a comment that stays
 net small(classes=10) { input 3 x 8 x 8; conv(3,8)|batch_norm
  global_avg_pool | flatten | linear(classes) }
 """
-COMMANDS = ("check", "fmt", "info", "compile", "train", "attack", "tables", "viz")
+COMMANDS = ("check", "fmt", "info", "compile", "train", "attack", "tables", "viz", "diff")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
