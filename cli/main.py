@@ -14,6 +14,7 @@ from robdsl.graph.writer import NotWritable
 from robdsl.syntax.formatter import FormatError
 
 from . import (
+    analyze,
     attack,
     check,
     compile,
@@ -49,6 +50,7 @@ app.command("tables")(tables.tables)
 app.add_typer(search.app, name="search")
 app.command("viz")(viz.viz)
 app.command("diff")(diff.diff)
+app.command("analyze")(analyze.analyze)
 
 
 @app.callback(invoke_without_command=True)

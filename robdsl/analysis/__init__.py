@@ -13,6 +13,7 @@ from robdsl.analysis.embedding import Embedding, embedding
 from robdsl.analysis.flow import FlowTrend, flow_trend
 from robdsl.analysis.importance import EdgeImportance, edge_importance
 from robdsl.analysis.operations import OperationEffect, OperationEffects, operation_effects
+from robdsl.analysis.references import read_references
 from robdsl.analysis.relation import DensityTrend, RankAgreement, density_trend, rank_agreement
 from robdsl.analysis.results import Estimate, Finding, TooFew
 from robdsl.analysis.separation import Separation, separation
@@ -56,6 +57,7 @@ __all__ = [
     "flow_trend",
     "operation_effects",
     "rank_agreement",
+    "read_references",
     "separation",
     "size_trend",
 ]

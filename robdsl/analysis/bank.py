@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from robdsl.analysis.alpha import AlphaError, AlphaMatrix, alpha_matrix
 from robdsl.analysis.results import Floats
 from robdsl.diagnostics.diagnostic import RobError
 from robdsl.graph.index import shipped
-from robdsl.graph.load import load_space
+from robdsl.graph.load import load, load_space
 from robdsl.graph.net import Space
+from robdsl.syntax import nodes
+from robdsl.syntax.parser import parse_all, read_source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,12 +83,12 @@ class Bank:
         return "robust_inherited" if inherited and not finetuned and not waiting else "robust_finetuned"
 
 
-def bank(frame: pd.DataFrame, spaces: Mapping[str, str] | None = None) -> Bank:
+def bank(frame: pd.DataFrame, space: Space | None = None) -> Bank:
     """Checks a table of architectures and reads their alphas.
 
     Args:
         frame: from `robdsl.search.read_bank`, or any table with the columns ``space`` and ``alpha``.
-        spaces: texts of spaces that are not shipped, by name. Rows never name files.
+        space: one that is not shipped, for the rows that name it. Rows never name files.
 
     Raises:
         StudyError: the table is no bank, its space is not known, or an alpha does not fit it.
@@ -94,21 +97,21 @@ def bank(frame: pd.DataFrame, spaces: Mapping[str, str] | None = None) -> Bank:
     named = Counter(zip(checked["space"], checked["parameters"], strict=True))
     if len(named) > MAX_SPACES:
         raise StudyError(f"this bank mixes {len(named):,} spaces; at most {MAX_SPACES} are read")
-    found = {key: _space(*key, spaces or {}) for key in named}
+    found = {key: _space(*key, space) for key in named}
     sizes: Counter[Any] = Counter()
     for key, count in named.items():
         sizes[found[key].picks] += count
     picks, _ = max(sizes.items(), key=lambda item: item[1])
     of_it = [found[key].picks == picks for key in zip(checked["space"], checked["parameters"], strict=True)]
     rows = checked[of_it].reset_index(drop=True)
-    space = found[max((key for key in named if found[key].picks == picks), key=lambda key: named[key])]
+    most = found[max((key for key in named if found[key].picks == picks), key=lambda key: named[key])]
     if len(rows) * sum(len(edge.names) for pick in picks for edge in pick.opens) > MAX_CHOICES:
         raise StudyError("this bank is too large: more than 100 million choices")
     try:
         alpha = alpha_matrix(rows["alpha"].tolist(), picks)
     except AlphaError as error:
-        raise StudyError(f"an alpha does not fit its space `{space.name}`: {error}") from None
-    return Bank(rows, space, alpha, len(checked) - len(rows))
+        raise StudyError(f"an alpha does not fit its space `{most.name}`: {error}") from None
+    return Bank(rows, most, alpha, len(checked) - len(rows))
 
 
 # --- columns
@@ -201,14 +204,45 @@ def _distances(frame: pd.DataFrame) -> list[tuple[float, ...] | None]:
 # --- spaces
 
 
-def _space(name: str, parameters: str, texts: Mapping[str, str]) -> Space:
-    """The space of a row: one whose text was given, or a shipped one; a name is never taken for a path."""
+def open_space(path: Path, frame: pd.DataFrame) -> Space:
+    """The space that a file defines, by itself or through a net of it, for `bank`.
+
+    Args:
+        path: a ``.rob`` file.
+        frame: the table that it is for; its first row says which space, and with which parameters.
+
+    Raises:
+        StudyError: the file defines no space of that name, or not with those parameters.
+        RobError: the file has mistakes.
+    """
+    checked = _checked(frame)
+    name, parameters = checked["space"][0], checked["parameters"][0]
+    tree, _ = parse_all(read_source(path))
+    kinds = {each.name.name: each.kind for each in tree.definitions if isinstance(each, nodes.NetDefinition)}
+    if kinds.get(name) != "space" and "net" in kinds.values():
+        found = load(path).space
+        if found is not None and found.name == name:
+            return found
+    if kinds.get(name) != "space":
+        raise StudyError(f"{path} does not define the space {_short(name)} that the architectures stand in")
+    return _read(name, parameters, path)
+
+
+def _space(name: str, parameters: str, given: Space | None) -> Space:
+    """The space of a row: the one that was given, or a shipped one; a name is never taken for a path."""
+    if given is not None and given.name == name:
+        return given
     wanted = name.replace("-", "_")
     files = dict(shipped("space"))
-    if name not in texts and wanted not in files:
+    if wanted not in files:
         raise StudyError(
             f"the space {_short(name)} is not shipped: give the .rob file that defines it (--space FILE)"
         )
+    return _read(wanted, parameters, files[wanted])
+
+
+def _read(name: str, parameters: str, path: Path) -> Space:
+    where = f"the space {_short(name)} with {_short(parameters)}"
     try:
         given = json.loads(parameters)
         if not isinstance(given, dict) or not all(
@@ -220,22 +254,14 @@ def _space(name: str, parameters: str, texts: Mapping[str, str]) -> Space:
             f"`parameters` holds {_short(parameters)}, which is no JSON object of values"
         ) from None
     if "space" in given:
-        raise StudyError(f"the space {_short(name)} has no parameter `space`")
+        raise StudyError(f"{where} cannot be read: it has no parameter `space`")
     try:
-        return (
-            load_space(texts[name], name, **given)
-            if name in texts
-            else load_space(files[wanted], wanted, **given)
-        )
+        return load_space(path, name, **given)
     except RobError as error:
         said = error.diagnostics[0].title if error.diagnostics else "it has mistakes"
-        raise StudyError(
-            f"the space {_short(name)} with {_short(parameters)} cannot be read: {said}"
-        ) from None
+        raise StudyError(f"{where} cannot be read: {said}") from None
     except (TypeError, ValueError) as error:
-        raise StudyError(
-            f"the space {_short(name)} with {_short(parameters)} cannot be read: {error}"
-        ) from None
+        raise StudyError(f"{where} cannot be read: {error}") from None
 
 
 def _short(text: str) -> str:

@@ -27,7 +27,7 @@ class Separation:
 
     Attributes:
         columns: what the weights are of.
-        weights: positive where an alternative speaks for the best.
+        weights: positive where an alternative speaks for the best; their squares add up to 1.
         low, high: the 95% interval of each weight over resampled architectures.
         training: the accuracy on the architectures that it was fitted to, in [0, 1].
         held_out: the accuracy on architectures that it was not fitted to (ten-fold cross-validation).
@@ -114,7 +114,7 @@ def separation(
     bounds = np.array([percentiles(each) for each in refitted.T])
     return Separation(
         alpha.columns,
-        fitted.coef_[0].astype(np.float64),
+        _direction(fitted),
         bounds[:, 0],
         bounds[:, 1],
         float(fitted.score(bits, best)),
@@ -130,6 +130,12 @@ def classifier(seed: int) -> Any:
     return SGDClassifier(average=True, random_state=seed)
 
 
+def _direction(fitted: Any) -> Floats:
+    """Weights of length 1: only their direction decides, and their length depends on how long they were learned."""
+    weights = np.asarray(fitted.coef_[0], dtype=np.float64)
+    return weights / (np.linalg.norm(weights) or 1.0)
+
+
 def _refits(bits: Floats, best: Flags, seed: int) -> Floats:
     """Weights fitted to architectures drawn with replacement within each group: (refits, columns)."""
     rng = np.random.default_rng(seed)
@@ -137,5 +143,5 @@ def _refits(bits: Floats, best: Flags, seed: int) -> Floats:
     weights = []
     for _ in range(_REFITS):
         rows = np.concatenate([rng.integers(0, half, half), half + rng.integers(0, half, half)])
-        weights.append(classifier(seed).fit(bits[rows], best[rows]).coef_[0])
+        weights.append(_direction(classifier(seed).fit(bits[rows], best[rows])))
     return np.array(weights)

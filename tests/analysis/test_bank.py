@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import robdsl
+from robdsl import resources
 from robdsl.analysis import StudyError, TooFew, analyze, bank
+from robdsl.analysis.bank import open_space
 from robdsl.search import BankError, read_bank, write_bank
-from tests.analysis.synthetic import bonus, made
+from tests.analysis.synthetic import made
 
 
 def small(**changes: Any) -> pd.DataFrame:
@@ -83,11 +85,18 @@ def test_spaces_of_ones_own(tmp_path: Path) -> None:
     text = "use robnet\nspace mine(width=4) {\n input 3 x 32 x 32\n pick c : robnet_cell\n conv(3, 3*width) | batch_norm\n c(width)\n global_avg_pool | flatten | linear(10)\n}\n"
     space = robdsl.load_space(text, "mine", width=6)
     frame = pd.DataFrame({"space": "mine", "parameters": '{"width": 6}', "alpha": [space.sample(0).alpha]})
-    assert bank(frame, {"mine": text}).space.parameters == {"width": 6}
+    (tmp_path / "mine.rob").write_text(text, encoding="utf-8")
+    (tmp_path / "net.rob").write_text(
+        robdsl.format(space.sample(1)), encoding="utf-8"
+    )  # as a study keeps its space
+    for name in ("mine.rob", "net.rob"):
+        found = bank(frame, open_space(tmp_path / name, frame))
+        assert found.space.parameters == {"width": 6} and len(found) == 1
+    with pytest.raises(StudyError, match="does not define the space 'mine'"):
+        open_space(Path(resources.folder("archs")) / "robnet.rob", frame)
     with pytest.raises(StudyError, match=r"give the \.rob file that defines it"):
         bank(frame)
     # The name of a space is never a path, whatever lies there, nor a program.
-    (tmp_path / "mine.rob").write_text(text, encoding="utf-8")
     for name in (str(tmp_path / "mine.rob"), str(tmp_path / "mine"), text, "../mine.rob"):
         with pytest.raises(StudyError, match="is not shipped"):
             bank(frame.assign(space=name))
@@ -183,17 +192,3 @@ def test_files_that_are_no_bank(content: bytes) -> None:
             except BankError:
                 continue
             assert len(frame) == 0
-
-
-def test_the_whole_analysis_finds_the_rule() -> None:
-    asked: list[str] = []
-    result = analyze(bank(made().frame), events=asked.append)
-    assert asked == list(result.findings)
-    assert not any(isinstance(each, TooFew) for each in result.findings.values())
-    said = result.to_json()
-    assert said["states"] == {"evaluated": 300} and said["accuracy"] == "robust_finetuned"
-    for each in said["figures"].values():
-        assert each["sentence"].endswith(".") and "nan" not in each["sentence"]
-    for finding in result.findings.values():
-        assert len(finding.frame())  # type: ignore[union-attr]  # none is missing, see above
-    assert bonus(made().nets[0]) == pytest.approx(made().frame["robust_finetuned"][0] - 0.4, abs=0.05)
