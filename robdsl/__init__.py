@@ -1,7 +1,8 @@
 """A text language for neural architectures, a compiler from it to torch.fx, attacks, training and search.
 
-`load` and `load_space` read ``.rob`` files; `compile` makes a trainable `torch.fx.GraphModule` of a net. What needs
-torch is imported when it is first asked for, so that checking a file does not wait for it.
+`load` and `load_space` read ``.rob`` files; `compile` makes a trainable `torch.fx.GraphModule` of a net, and `freeze`
+a fast one of that for evaluation and attack. What needs torch is imported when it is first asked for, so that
+checking a file does not wait for it.
 """
 
 from __future__ import annotations
@@ -21,17 +22,19 @@ if TYPE_CHECKING:
     from robdsl import training as training
     from robdsl import viz as viz
     from robdsl.compiler import compile as compile
+    from robdsl.compiler import freeze as freeze
     from robdsl.graph.writer import format_net as format
     from robdsl.weights import load_weights as load_weights
     from robdsl.weights import save_weights as save_weights
 
 __all__ = [
-    "Net", "RobError", "Space", "analysis", "attacks", "check_file", "compile", "data", "format", "load", "load_space",
-    "load_weights", "save_weights", "search", "training", "viz",
+    "Net", "RobError", "Space", "analysis", "attacks", "check_file", "compile", "data", "format", "freeze", "load",
+    "load_space", "load_weights", "save_weights", "search", "training", "viz",
 ]  # fmt: skip
 
 _LATER = {
     "compile": ("robdsl.compiler", "compile"),
+    "freeze": ("robdsl.compiler", "freeze"),
     "format": ("robdsl.graph.writer", "format_net"),
     "load_weights": ("robdsl.weights", "load_weights"),
     "save_weights": ("robdsl.weights", "save_weights"),

@@ -1,7 +1,7 @@
 """From a checked net to a `torch.fx.GraphModule`: one module a stage, one node a primitive, sum or join.
 
 The modules bear the names of the text, and what they compute is what the text says, sums in the order
-written. Nothing is simplified here; that is for the passes.
+written. Nothing is simplified in lowering; that is for the passes, which follow it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ from torch import fx, nn
 from robdsl.compiler.lowered_module import ROB_SPAN, STACK_TRACE, LoweredModule
 from robdsl.compiler.modules import ModuleMaker, zeros
 from robdsl.compiler.names import module_path, value_name
+from robdsl.compiler.passes import (
+    TRAIN_PIPELINE,
+    Pass,
+    Watcher,
+    check_mode,
+    parse_pipeline,
+    run_pipeline,
+)
 from robdsl.diagnostics.source import Span
 from robdsl.graph.flatten import FlatStage, Step, flatten
 from robdsl.graph.net import Net, expect_net
@@ -29,7 +37,13 @@ from robdsl.graph.views import input_shapes
 ROB_NET = "rob_net"
 
 
-def compile(net: Net, *, seed: int | None = None) -> fx.GraphModule:
+def compile(
+    net: Net,
+    *,
+    seed: int | None = None,
+    passes: Sequence[Pass] | str | None = None,
+    watch: Watcher | None = None,
+) -> fx.GraphModule:
     """A trainable module that computes a net: images in [0, 1], N x C x H x W -> logits, N x classes.
 
     C, H and W are those of the text's `input`; a net whose every node has an edge takes other H and W too.
@@ -43,6 +57,9 @@ def compile(net: Net, *, seed: int | None = None) -> fx.GraphModule:
     Args:
         net: from `robdsl.load` or a space. It is not changed.
         seed: for the initial weights; None draws them from torch's global generator, as torch's modules do.
+        passes: a pipeline, or its text, in place of the usual one (`robdsl.compiler.passes.TRAIN_PIPELINE`);
+            empty for the plain graph, each line of which is a primitive, a sum or a join of the text.
+        watch: is told after each pass.
 
     Returns:
         The module, in train mode, in torch's default dtype and on its default device. In each node's
@@ -51,10 +68,15 @@ def compile(net: Net, *, seed: int | None = None) -> fx.GraphModule:
 
     Raises:
         TypeError: it is given something that is no net.
+        PipelineError: `passes` names no pipeline, or a pass that does not hold in training.
     """
     expect_net(net, "robdsl.compile")
+    pipeline = TRAIN_PIPELINE if passes is None else passes
+    pipeline = parse_pipeline(pipeline) if isinstance(pipeline, str) else pipeline
+    check_mode(pipeline, "train")
     with _seeded(seed):
         module = _lower(net)
+    run_pipeline(module, pipeline, watch)
     module.meta[ROB_NET] = net
     return module
 

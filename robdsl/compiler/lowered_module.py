@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 from torch import fx, nn
 from torch.fx.graph import PythonCode
@@ -44,6 +44,8 @@ class LoweredModule(fx.GraphModule):
             ask for no gradient, so that `DistributedDataParallel` does not wait for one.
     """
 
+    #: What the shared classes derive from: this class, or the one below it that says so.
+    _kind: ClassVar[type[LoweredModule]]
     #: The text of each line of the generated code; set on the shared classes.
     _line_spans: Sequence[str] = ()
     _about = ""
@@ -59,9 +61,9 @@ class LoweredModule(fx.GraphModule):
         super().__init__(nn.Module(), fx.Graph(), class_name)
         self._about = about
         for path, module in modules.items():
-            _install(self, path, module)
+            install(self, path, module)
         for path, module in (idle or {}).items():
-            _install(self, path, module.requires_grad_(False))
+            install(self, path, module.requires_grad_(False))
         self.graph = graph
 
     def recompile(self) -> PythonCode:
@@ -76,7 +78,7 @@ class LoweredModule(fx.GraphModule):
         for name in ("_lineno_map", "_prologue_start"):  # torch.compile reads them where torch.fx makes them
             if hasattr(generated, name):
                 setattr(self, name, getattr(generated, name))
-        self.__class__ = _shared_class(type(self).__name__, generated, spans)
+        self.__class__ = _shared_class(self._kind, type(self).__name__, generated, spans)
         return generated
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -105,7 +107,7 @@ class LoweredModule(fx.GraphModule):
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        made_of = type(self).__name__, self._about, _records(self._graph)
+        made_of = self._kind, type(self).__name__, self._about, _records(self._graph)
         return _restored, made_of, self._state_without_graph()
 
     def _state_without_graph(self) -> dict[str, Any]:
@@ -114,7 +116,10 @@ class LoweredModule(fx.GraphModule):
         return state
 
 
-def _install(owner: nn.Module, path: str, module: nn.Module) -> None:
+LoweredModule._kind = LoweredModule
+
+
+def install(owner: nn.Module, path: str, module: nn.Module) -> None:
     """Puts a module at a path, with plain modules on the way to it."""
     *above, name = path.split(".")
     for part in above:
@@ -124,28 +129,37 @@ def _install(owner: nn.Module, path: str, module: nn.Module) -> None:
     owner.add_module(name, module)
 
 
+def is_primitive(module: nn.Module) -> bool:
+    """Whether a module is one that a node calls or may call, not a graph nor the plain module of a path to one."""
+    return not isinstance(module, LoweredModule) and type(module) is not nn.Module
+
+
 # --- classes of modules with the same code
 
 _classes: weakref.WeakValueDictionary[object, type[LoweredModule]] = weakref.WeakValueDictionary()
 
 
-def _shared_class(name: str, generated: PythonCode, spans: Sequence[str]) -> type[LoweredModule]:
+def _shared_class(
+    kind: type[LoweredModule], name: str, generated: PythonCode, spans: Sequence[str]
+) -> type[LoweredModule]:
     """The class whose `forward` is the generated code; the same one for the same code."""
     used = tuple(sorted((key, id(value)) for key, value in generated.globals.items()))
-    key = (name, generated.src, tuple(spans), used)
+    key = (kind, name, generated.src, tuple(spans), used)
     found = _classes.get(key)
     if found is None:
-        found = _classes[key] = _new_class(name, generated, spans)
+        found = _classes[key] = _new_class(kind, name, generated, spans)
     return found
 
 
-def _new_class(name: str, generated: PythonCode, spans: Sequence[str]) -> type[LoweredModule]:
+def _new_class(
+    kind: type[LoweredModule], name: str, generated: PythonCode, spans: Sequence[str]
+) -> type[LoweredModule]:
     file = f"<robdsl {name} {next(_serial)}>"
     names = dict(generated.globals)
     exec(compile(generated.src, file, "exec", dont_inherit=True), names)  # noqa: S102  as torch.fx itself does
     # So that tracebacks, torch.compile's own among them, can show the line.
     linecache.cache[file] = (len(generated.src), None, generated.src.splitlines(keepends=True), file)
-    made = type(name, (LoweredModule,), {"forward": names["forward"], "_line_spans": tuple(spans)})
+    made = type(name, (kind,), {"forward": names["forward"], "_line_spans": tuple(spans)})
     weakref.finalize(made, linecache.cache.pop, file, None)
     return made
 
@@ -215,7 +229,9 @@ def _records(graph: fx.Graph) -> list[_Record]:
     ]
 
 
-def _restored(class_name: str, about: str, records: Sequence[_Record]) -> LoweredModule:
+def _restored(
+    kind: type[LoweredModule], class_name: str, about: str, records: Sequence[_Record]
+) -> LoweredModule:
     """A module with the graph that was recorded; unpickling then gives it its state."""
     graph = fx.Graph()
     made: list[fx.Node] = []
@@ -228,4 +244,4 @@ def _restored(class_name: str, about: str, records: Sequence[_Record]) -> Lowere
         node = graph.create_node(record.op, record.target, args, kwargs, record.name)
         node.meta.update(record.meta)
         made.append(node)
-    return LoweredModule({}, graph, class_name, about)
+    return kind({}, graph, class_name, about)

@@ -81,6 +81,57 @@ def zeros(x: Tensor | fx.Proxy, shape: Shape) -> Tensor:
     return torch.empty((x.shape[0], *shape), dtype=x.dtype, device=x.device, memory_format=layout).zero_()
 
 
+def add_into(x: Tensor | fx.Proxy, y: Tensor) -> Tensor:
+    """``x + y``, written over x; but not where y is of a finer type, as autocast may make it."""
+    if isinstance(x, fx.Proxy):
+        traced: Any = x.tracer.create_proxy("call_function", add_into, (x, y), {})
+        return cast(Tensor, traced)
+    if x.dtype == y.dtype or x.dtype == torch.promote_types(x.dtype, y.dtype):
+        return x.add_(y)
+    return x + y
+
+
+def channels_last(x: Tensor | fx.Proxy) -> Tensor:
+    """The same maps, N x C x H x W, with the channels of a position side by side; x itself where they are."""
+    if isinstance(x, fx.Proxy):
+        traced: Any = x.tracer.create_proxy("call_function", channels_last, (x,), {})
+        return cast(Tensor, traced)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def repeated(constant: Tensor, x: Tensor | fx.Proxy) -> Tensor:
+    """A constant, 1 x ..., for each image of ``x``; a view."""
+    if isinstance(x, fx.Proxy):
+        traced: Any = x.tracer.create_proxy("call_function", repeated, (constant, x), {})
+        return cast(Tensor, traced)
+    return constant.expand(x.shape[0], *constant.shape[1:])
+
+
+class Affine(nn.Module):
+    """A batch norm in eval mode: a factor and a shift for each channel, N x C or N x C x H x W, kept as constants.
+
+    Args:
+        scale: C factors.
+        shift: C shifts.
+        dims: 2 for N x C, 4 for maps.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, scale: Tensor, shift: Tensor, dims: int) -> None:
+        super().__init__()
+        spread = (1, -1, *(1,) * (dims - 2))
+        self.register_buffer("scale", scale.detach().reshape(spread).clone(), persistent=False)
+        self.register_buffer("shift", shift.detach().reshape(spread).clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self.shift, x, self.scale)
+
+    def extra_repr(self) -> str:
+        return str(self.scale.numel())
+
+
 def _is_channels_last(x: Tensor) -> bool:
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 

@@ -71,7 +71,7 @@ def lines(module: fx.GraphModule) -> list[str]:
 
 
 def test_a_chain_is_a_submodule_and_a_primitive_is_its_own() -> None:
-    model = robdsl.compile(robdsl.load(CHAIN))
+    model = robdsl.compile(robdsl.load(CHAIN), passes=())
     assert lines(model) == [
         "stage_0 = self.stage_0(image)",
         "stem = self.stem(stage_0)",
@@ -94,7 +94,7 @@ def test_a_chain_is_a_submodule_and_a_primitive_is_its_own() -> None:
 
 
 def test_a_cell_reads_like_its_text() -> None:
-    model = robdsl.compile(robdsl.load(DIAMOND))
+    model = robdsl.compile(robdsl.load(DIAMOND), passes=())
     assert lines(graph(model, "diamond_1")) == [
         "p_to_a = self.p_to_a(p)",
         "q_to_a = self.q_to_a(q)",
@@ -386,7 +386,7 @@ space small { input 2 x 4 x 4
 
 def test_what_the_result_does_not_need_is_there_but_idle() -> None:
     space = robdsl.load_space(OPEN)
-    model = robdsl.compile(space.net("11 | 00 01"))
+    model = robdsl.compile(space.net("11 | 00 01"), passes=())
     cell = graph(model, "open_0")
     assert lines(cell) == [
         "c = self.x_to_c(x)",

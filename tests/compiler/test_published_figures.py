@@ -83,6 +83,18 @@ def test_eval_mode(name: str) -> None:
 
 
 @both
+def test_frozen(name: str) -> None:
+    model, x, _, _ = evaluated(name)
+    frozen, x = robdsl.freeze(model), x.clone().requires_grad_()
+    logits = frozen(x)
+    (gradient,) = torch.autograd.grad(loss_of(logits), x)
+    agree(logits, figures(name, "logits_eval"))
+    agree(gradient.abs().sum(), figures(name, "input_grad_l1"))
+    agree(gradient.norm(), figures(name, "input_grad_l2"))
+    agree(gradient.flatten()[:8], figures(name, "input_grad_first8"))
+
+
+@both
 def test_train_mode(name: str) -> None:
     model, x, _, _ = evaluated(name)
     with torch.no_grad():

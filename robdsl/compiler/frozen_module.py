@@ -1,0 +1,180 @@
+"""Frozen models: what `robdsl.freeze` makes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, NoReturn, Self
+
+import torch
+from torch import Tensor, fx, nn
+
+from robdsl.compiler.lowered_module import LoweredModule, install, is_primitive
+from robdsl.compiler.modules import Affine
+
+#: Under this name a graph holds the modules that compute. No text can name it: such a name gets more underscores.
+COMPUTED = "_frozen"
+
+
+class FrozenError(RuntimeError):
+    """A frozen model was asked to learn."""
+
+
+class FrozenModule(LoweredModule):
+    """A model that computes what another computed in eval mode, and can do nothing else.
+
+    It has no parameters. The weights that it was made of are in its `state_dict`, under the keys and with the values
+    of the model that was frozen, so that they can be saved and compared; what it computes with is made of them and
+    is not in the `state_dict`. It is in eval mode, and refuses train mode and other weights with a `FrozenError`.
+    """
+
+    def train(self, mode: bool = True) -> Self:
+        """Nothing for False; a frozen model has no other mode."""
+        if mode:
+            raise FrozenError(
+                "this model is frozen and cannot be trained: train the one that it was frozen from"
+            )
+        return super().train(False)
+
+    def _get_name(self) -> str:
+        return f"frozen {type(self).__name__}"
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> NoReturn:
+        _refuse()
+
+
+FrozenModule._kind = FrozenModule
+
+
+class Weights(nn.Module):
+    """The weights of one primitive as they were; they are not computed with."""
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> NoReturn:
+        _refuse()
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name} {' x '.join(map(str, each.shape))}" for name, each in self.named_buffers())
+
+
+def _refuse() -> NoReturn:
+    raise FrozenError(
+        "this model is frozen: load weights into the one that it was frozen from, and freeze that"
+    )
+
+
+def snapshot(model: LoweredModule) -> FrozenModule:
+    """A frozen model that computes, node by node, what a model computes in eval mode.
+
+    Every primitive with tensors becomes two: its weights under its name, and constants that compute with a copy of
+    them. Batch norms become a factor and a shift a channel; dropout is gone.
+    """
+    graph = copy.deepcopy(model.graph)
+    constants: dict[str, nn.Module] = {}
+    kept: dict[str, nn.Module] = {}
+    for path, each in _parts(model):
+        if isinstance(each, LoweredModule):
+            constants[path] = snapshot(each)
+        elif each.state_dict():
+            for inner, part in each.named_modules():
+                kept[f"{path}.{inner}" if inner else path] = _kept(part)
+        elif not isinstance(each, nn.Dropout):
+            kept[path] = copy.copy(each)
+    for node in list(graph.nodes):
+        if node.op != "call_module":
+            continue
+        called = model.get_submodule(node.target)
+        if isinstance(called, nn.Dropout):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+        elif is_primitive(called) and called.state_dict():
+            node.target = f"{COMPUTED}.{node.name}"
+            constants[node.target] = constant(called)
+    made = FrozenModule(_in_order(model, kept, constants), graph, type(model).__name__, model._about)
+    made.meta.update(model.meta)
+    return made.eval()
+
+
+def _parts(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The stages and primitives of one graph, by path, in order."""
+    for name, child in module.named_children():
+        inner = f"{path}.{name}" if path else name
+        if isinstance(child, LoweredModule) or is_primitive(child):
+            yield inner, child
+        else:
+            yield from _parts(child, inner)
+
+
+def _in_order(
+    model: LoweredModule, kept: dict[str, nn.Module], constants: dict[str, nn.Module]
+) -> dict[str, nn.Module]:
+    """The modules of a frozen graph: the stages and weights in the model's order, then what computes."""
+    modules = {}
+    for path, each in _parts(model):
+        if isinstance(each, LoweredModule):
+            modules[path] = constants[path]
+        else:
+            modules.update((key, kept[key]) for key in kept if key == path or key.startswith(f"{path}."))
+    return modules | {path: each for path, each in constants.items() if path.startswith(f"{COMPUTED}.")}
+
+
+def _kept(module: nn.Module) -> Weights:
+    made = Weights()
+    tensors = {**module._parameters, **module._buffers}
+    for name, tensor in tensors.items():
+        if tensor is not None:
+            keeps = name not in module._non_persistent_buffers_set
+            made.register_buffer(name, tensor.detach().clone(), persistent=keeps)
+    return made.eval()
+
+
+def constant(module: nn.Module) -> nn.Module:
+    """A primitive with constants for its weights: a copy, of which no tensor is in the `state_dict`."""
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        return Affine(*scale_and_shift(module), dims=2 if isinstance(module, nn.BatchNorm1d) else 4)
+    made = copy.deepcopy(module).eval()
+    for part in made.modules():
+        tensors = {**part._parameters, **part._buffers}
+        part._parameters.clear()
+        for name, tensor in tensors.items():
+            part._buffers[name] = None if tensor is None else tensor.detach()
+            part._non_persistent_buffers_set.add(name)
+    return made
+
+
+def scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What a batch norm multiplies each channel by in eval mode, and what it then adds."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    with torch.no_grad():
+        scale = (norm.running_var + norm.eps).rsqrt()
+        if norm.affine:
+            scale = scale * norm.weight
+        shift = -norm.running_mean * scale
+        return scale, shift + norm.bias if norm.affine else shift
+
+
+def convolution(
+    weight: Tensor, bias: Tensor | None, like: nn.Conv2d, *, groups: int | None = None
+) -> nn.Conv2d:
+    """A convolution with constants for weights, and the geometry of another.
+
+    Args:
+        weight: out x in / groups x kernel x kernel.
+        bias: out; None for none.
+        like: gives stride, padding and dilation, and the groups unless they are given.
+        groups: how many groups.
+    """
+    groups = like.groups if groups is None else groups
+    geometry: Any = (tuple(weight.shape[2:]), like.stride, like.padding, like.dilation, groups)
+    with torch.device("meta"):
+        made = nn.Conv2d(weight.shape[1] * groups, weight.shape[0], *geometry)
+    made._parameters.clear()
+    for name, tensor in (("weight", weight), ("bias", bias)):
+        made.register_buffer(name, None if tensor is None else tensor.detach(), persistent=False)
+    return made.eval()
+
+
+def put(module: LoweredModule, node: fx.Node, made: nn.Module) -> None:
+    """Makes a node of a frozen graph call another module, which takes the place of its old one."""
+    if node.op != "call_module" or not str(node.target).startswith(f"{COMPUTED}."):
+        node.op, node.target = "call_module", f"{COMPUTED}.{node.name}"
+    install(module, str(node.target), made)

@@ -1,0 +1,17 @@
+"""Rewritings of compiled models that keep what they compute; docs/passes.md shows each, before and after."""
+
+from robdsl.compiler.passes.base import Mode, Pass, graphs_of, rebuilt
+from robdsl.compiler.passes.catalog import CPU_PIPELINE, CUDA_PIPELINE, PASSES, TRAIN_PIPELINE
+from robdsl.compiler.passes.pipeline import (
+    PipelineError,
+    Watcher,
+    check_mode,
+    format_pipeline,
+    parse_pipeline,
+    run_pipeline,
+)
+
+__all__ = [
+    "CPU_PIPELINE", "CUDA_PIPELINE", "PASSES", "TRAIN_PIPELINE", "Mode", "Pass", "PipelineError", "Watcher", "check_mode",
+    "format_pipeline", "graphs_of", "parse_pipeline", "rebuilt", "run_pipeline",
+]  # fmt: skip

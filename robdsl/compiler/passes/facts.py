@@ -1,0 +1,124 @@
+"""What the passes need to know of a node: what it computes, and what autograd keeps of it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Hashable
+
+import torch
+from torch import fx, nn
+
+from robdsl.compiler.lowered_module import ROB_SPAN, STACK_TRACE, LoweredModule
+from robdsl.compiler.modules import Affine, Crop, NonlocalMean, zeros
+
+Norm = nn.BatchNorm1d | nn.BatchNorm2d
+
+#: Primitives without state whose value follows from their input, in both modes.
+_PURE = (
+    nn.ReLU, nn.Sigmoid, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, Crop, NonlocalMean,
+)  # fmt: skip
+#: Primitives that give a tensor of their own memory, which autograd does not keep.
+_FRESH = (
+    nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, Affine,
+)  # fmt: skip
+#: Primitives for whose backward pass autograd does not keep the input; nor is what they give a view of it.
+_FORGETFUL = (nn.ReLU, nn.Sigmoid, Affine)
+
+
+def primitive(module: LoweredModule, node: fx.Node) -> nn.Module | None:
+    """The module that a node calls; None for another kind of node."""
+    if node.op != "call_module":
+        return None
+    assert isinstance(node.target, str)
+    return module.get_submodule(node.target)
+
+
+def is_relu(module: LoweredModule, node: fx.Node) -> bool:
+    """Whether a node is a ReLU, in place or not."""
+    return node.target in (torch.relu, torch.relu_) or type(primitive(module, node)) is nn.ReLU
+
+
+def is_sum(node: fx.Node) -> bool:
+    """Whether a node adds two values."""
+    return node.op == "call_function" and node.target is operator.add
+
+
+def is_zeros(node: fx.Node) -> bool:
+    """Whether a node is zeros for each image."""
+    return node.op == "call_function" and node.target is zeros
+
+
+def is_concat(node: fx.Node) -> bool:
+    """Whether a node joins values along their channels."""
+    return node.op == "call_function" and node.target is torch.cat
+
+
+def operand(node: fx.Node) -> fx.Node:
+    """The one value that a primitive is applied to."""
+    (value,) = node.args
+    assert isinstance(value, fx.Node)
+    return value
+
+
+def operands(node: fx.Node) -> list[fx.Node]:
+    """The values of a sum or a concatenation, in order."""
+    given = node.args[0] if is_concat(node) else node.args
+    return [each for each in given if isinstance(each, fx.Node)]  # type: ignore[union-attr]  # torch.fx types arguments loosely
+
+
+def result(module: LoweredModule) -> fx.Node:
+    """The node whose value a graph returns."""
+    output = next(node for node in reversed(module.graph.nodes) if node.op == "output")
+    return operand(output)
+
+
+def is_fresh(module: LoweredModule, node: fx.Node) -> bool:
+    """Whether a value has memory of its own that its maker does not need again, so that it may be overwritten."""
+    if node.op == "call_function":
+        return node.target in (operator.add, operator.mul, torch.cat)
+    return isinstance(primitive(module, node), _FRESH)
+
+
+def forgets_input(module: LoweredModule, node: fx.Node) -> bool:
+    """Whether a node, once computed, needs its operands no more: not for its gradient, nor as a view of them."""
+    if node.op == "call_function":
+        return node.target in (operator.add, torch.cat, torch.relu, zeros)
+    return type(primitive(module, node)) in _FORGETFUL
+
+
+def is_last_reader(module: LoweredModule, reader: fx.Node, value: fx.Node) -> bool:
+    """Whether a value may be lost to a node that reads it: the others come before, and need it no more."""
+    order = {node: place for place, node in enumerate(module.graph.nodes)}
+    return all(
+        user is reader or (order[user] < order[reader] and forgets_input(module, user))
+        for user in value.users
+    )
+
+
+def sameness(module: LoweredModule, node: fx.Node) -> Hashable:
+    """Equal for nodes that compute the same of the same operands; None where that cannot be said.
+
+    Nothing with tensors of its own, nothing random and no stage is ever the same as another.
+    """
+    if node.op == "call_function" and node.target in (operator.add, operator.mul, torch.cat, zeros):
+        return node.target
+    if is_relu(module, node) and node.target is not torch.relu_:
+        return torch.relu
+    found = primitive(module, node)
+    if isinstance(found, _PURE) and not any(True for _ in found.parameters()) and not list(found.buffers()):
+        return type(found), found.extra_repr()
+    return None
+
+
+def like(node: fx.Node, source: fx.Node) -> fx.Node:
+    """The node, with the place in the text that another comes from."""
+    for key in (ROB_SPAN, STACK_TRACE):
+        if key in source.meta:
+            node.meta[key] = source.meta[key]
+    return node
+
+
+def replace(node: fx.Node, value: fx.Node) -> None:
+    """Puts a value in the place of a node, which is erased."""
+    node.replace_all_uses_with(value)
+    node.graph.erase_node(node)

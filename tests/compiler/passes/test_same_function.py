@@ -1,0 +1,82 @@
+"""Every pass and every pipeline keeps what a net computes, in the modes that it claims."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import robdsl
+from robdsl.compiler.passes import CPU_PIPELINE, CUDA_PIPELINE, PASSES, TRAIN_PIPELINE, Pass
+from tests.compiler.passes.drawn import cells, hold_frozen, hold_in_training
+
+TRAINING = [each() for each in PASSES.values() if each.mode == "train"]
+EVERY: list[Pass] = [each() for each in PASSES.values()]
+PIPELINES = {"cpu": CPU_PIPELINE, "cuda": CUDA_PIPELINE}
+
+SPACES: dict[str, Callable[[], robdsl.Space]] = {
+    "cell_free": partial(robdsl.load_space, "cell_free", width=2, layers=3, classes=3),
+    "cell_based_denoise": partial(robdsl.load_space, "cell_based_denoise", width=1, layers=6, classes=3),
+    "cell_based_imagenet": partial(
+        robdsl.load_space, "cell_based_imagenet", width=4, layers=3, classes=3, size=32
+    ),
+    "darts": partial(robdsl.load_space, "darts", width=2, layers=3, classes=3),
+    "nas_bench_201": partial(robdsl.load_space, "nas_bench_201", width=2, cells=1, classes=3),
+}
+FAMILIES: dict[str, Callable[[], robdsl.Net]] = {
+    "resnet18": partial(robdsl.load, "resnet18", width=2, classes=3),
+    "resnet50": partial(robdsl.load, "resnet50", width=1, classes=3),
+    "resnet18_denoise": partial(robdsl.load, "resnet18_denoise", width=2, classes=3),
+    "densenet121": partial(robdsl.load, "densenet121", growth=2, classes=3),
+}
+
+
+@settings(max_examples=15)
+@given(text=cells())
+def test_random_cells(text: str) -> None:
+    net = robdsl.load(text)
+    hold_in_training(net, TRAIN_PIPELINE)
+    for pipeline in PIPELINES.values():
+        hold_frozen(net, pipeline)
+
+
+@pytest.mark.parametrize("each", TRAINING, ids=lambda each: each.name)
+@settings(max_examples=5)
+@given(text=cells())
+def test_each_pass_in_training(each: Pass, text: str) -> None:
+    hold_in_training(robdsl.load(text), [each])
+
+
+@pytest.mark.parametrize("each", EVERY, ids=lambda each: each.name)
+@settings(max_examples=5)
+@given(text=cells())
+def test_each_pass_on_a_frozen_model(each: Pass, text: str) -> None:
+    hold_frozen(robdsl.load(text), [each])
+
+
+@settings(max_examples=8)
+@given(text=cells(), order=st.permutations(EVERY))
+def test_passes_in_any_order(text: str, order: list[Pass]) -> None:
+    hold_frozen(robdsl.load(text), order)
+
+
+@pytest.mark.parametrize("name", SPACES)
+@settings(max_examples=2)
+@given(seed=st.integers(0, 2**16))
+def test_spaces(name: str, seed: int) -> None:
+    net = SPACES[name]().sample(random.Random(seed))
+    hold_in_training(net, TRAIN_PIPELINE)
+    for pipeline in PIPELINES.values():
+        hold_frozen(net, pipeline)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families(name: str) -> None:
+    net = FAMILIES[name]()
+    hold_in_training(net, TRAIN_PIPELINE)
+    hold_frozen(net, CUDA_PIPELINE)
+    hold_frozen(net, None)
