@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tests.search.postgres import server
-
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
@@ -25,10 +23,3 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a database on a PostgreSQL server of our own."""
-    with server() as url:
-        yield url
