@@ -49,8 +49,9 @@ bench: $(READY) ## Run every program benchmarks/bench_*.py, one after the other
 	@set -e; for program in $(basename $(notdir $(wildcard benchmarks/bench_*.py))); do \
 		echo "== $$program"; $(BIN)/python -m benchmarks.$$program; done
 
-docs: $(READY) ## Check the documentation: links, commands and .rob blocks of README and docs/
-	$(PYTEST) tests/house/test_readme.py tests/house/test_links.py $(wildcard tests/docs) $(ARGS)
+docs: $(READY) ## Build the documentation into build/site, and run what its pages say
+	$(BIN)/python -m mkdocs build --strict --quiet
+	$(PYTEST) tests/house/test_readme.py tests/house/test_links.py tests/docs $(ARGS)
 
 clean: ## Remove what was built and cached (not .venv)
 	rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -11,7 +11,7 @@ from robdsl.attacks.checks import CHECKS, Check, Finding, check_results, preflig
 from robdsl.attacks.core.amounts import Amount, fraction_text, to_fraction
 from robdsl.attacks.core.ball import Norm
 from robdsl.attacks.core.guard import Mode, undisturbed
-from robdsl.attacks.core.interface import Attack, AttackResult
+from robdsl.attacks.core.interface import Attack, AttackResult, Problem
 from robdsl.attacks.core.losses import Loss, kl_divergence
 from robdsl.attacks.core.precision import Precision
 from robdsl.attacks.core.query import misclassified
@@ -67,6 +67,7 @@ __all__ = [
     "Mode",
     "Norm",
     "Precision",
+    "Problem",
     "Square",
     "TransferMatrix",
     "UnknownAttackError",

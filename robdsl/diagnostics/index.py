@@ -27,7 +27,7 @@ Every mistake that `robdsl` finds in a `.rob` file has a code that never changes
 what it means and what to do, and shows a program that makes the mistake with what is said about it.
 
 It is written by the tests (`make test ARGS="tests/diagnostics --update-golden"`) from
-[codes.py](../robdsl/diagnostics/codes.py) and the [golden files](../tests/diagnostics/golden); edit those.
+`robdsl/diagnostics/codes.py` and the golden files in `tests/diagnostics/golden`; edit those.
 """
 
 
