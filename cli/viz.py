@@ -34,6 +34,15 @@ def viz(
     supernet: Annotated[
         bool, typer.Option("--supernet", help="Draw faintly what the space offers and the net left out.")
     ] = False,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STUDY",
+            help="Edges by importance, cells by FSP: a study's folder or its exported bank.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the importance that --overlay computes.")] = 0,
     net: Annotated[
         str | None, typer.Option(help="Which net or space, where the file defines several.")
     ] = None,
@@ -47,7 +56,8 @@ def viz(
 
     Example: robdsl viz robnet_free --all-cells -o cells.pdf
     """
-    from robdsl.viz import DrawingError, draw
+    from robdsl.search.errors import SearchError
+    from robdsl.viz import DrawingError, draw, read_overlay
     from robdsl.viz.drawing import format_of
 
     if cell is not None and all_cells:
@@ -64,8 +74,9 @@ def viz(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with working(f"drawing {found.name}"):
-            picture = draw(found, path, cell=cell, all_cells=all_cells, supernet=supernet)
-    except (ValueError, DrawingError) as error:
+            measured = None if overlay is None else read_overlay(overlay, found, seed)
+            picture = draw(found, path, cell=cell, all_cells=all_cells, supernet=supernet, overlay=measured)
+    except (ValueError, DrawingError, SearchError) as error:
         raise typer.Exit(fail(str(error))) from None
     for note in picture.notes:
         err.print(f"note: {note}", markup=False)

@@ -6,8 +6,19 @@
 from robdsl.viz.cells import cell_drawing as cell_drawing
 from robdsl.viz.drawing import FORMATS as FORMATS
 from robdsl.viz.drawing import draw as draw
+from robdsl.viz.overlay import OverlayError as OverlayError
+from robdsl.viz.overlay import read_overlay as read_overlay
 from robdsl.viz.picture import Picture as Picture
 from robdsl.viz.rendering import DrawingError as DrawingError
 from robdsl.viz.subject import Overlay as Overlay
 
-__all__ = ["FORMATS", "DrawingError", "Overlay", "Picture", "cell_drawing", "draw"]
+__all__ = [
+    "FORMATS",
+    "DrawingError",
+    "Overlay",
+    "OverlayError",
+    "Picture",
+    "cell_drawing",
+    "draw",
+    "read_overlay",
+]

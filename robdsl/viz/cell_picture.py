@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import networkx as nx
 from robdsl.diagnostics.source import Span
 from robdsl.graph.views import IMAGE
 from robdsl.viz.bezier import interrupted
-from robdsl.viz.lettering import amount, cut, shown, sizes, where, width
+from robdsl.viz.lettering import amount, cut, shown, sizes, where, width, wrapped
 from robdsl.viz.picture import Box, Curve, Mark, Picture, Spline, Stroke, Text
 from robdsl.viz.spine import LARGE, Layout, Metrics, Slot, display_order, lay_out
 from robdsl.viz.styles import INK, JOIN, SOFT, Style, Styles, faint, mixed, styles_for
@@ -23,7 +23,7 @@ EdgeName = tuple[str, str, str]
 #: ``strong`` is there, ``faint`` is only offered or was there before and after, ``added`` and ``removed`` in a difference.
 Standing = Literal["strong", "faint", "added", "removed"]
 
-_NOTHING = 0.005  # a weight of no sign that anybody could see
+_NOTHING = 0.02  # a share of the largest weight of which the sign says nothing
 ADDED, REMOVED = "#006b4b", "#a23e00"
 
 
@@ -79,7 +79,8 @@ class Drawn:
 
     Attributes:
         standing: for edges that are not simply there.
-        weights: for each edge a number in [-1, 1]: its line is as thick as that, and one below 0 is marked ``-``.
+        weights: for each edge a number: its line is as thick as that, and its sign stands on it.
+        largest: the magnitude at which a line is thickest.
         prefix: of all ids.
         pick: where the choice is written, if it is.
         x, y: the left end of the spine.
@@ -87,6 +88,7 @@ class Drawn:
 
     standing: Mapping[EdgeName, Standing] = field(default_factory=dict)
     weights: Mapping[EdgeName, float] | None = None
+    largest: float = 1.0
     prefix: str = ""
     pick: Span | None = None
     x: float = 0
@@ -140,12 +142,13 @@ def _edge(name: EdgeName, edge: Mapping[str, Any], on: CellLayout, drawn: Drawn)
     if standing == "faint":
         stroke = faint(stroke)
     elif weight is not None:
+        share = min(abs(weight) / drawn.largest, 1.0)
         stroke = replace(
             stroke,
-            width=stroke.width * (0.35 + 1.9 * abs(weight)),
-            colour=mixed(stroke.colour, 0.25 + 0.75 * abs(weight)),
+            width=stroke.width * (0.35 + 1.9 * share),
+            colour=mixed(stroke.colour, 0.25 + 0.75 * share),
         )
-        badge = "" if abs(weight) < _NOTHING else "−" if weight < 0 else "+"
+        badge = "" if share < _NOTHING else "−" if weight < 0 else "+"
     elif drawn.weights is not None:
         stroke = faint(stroke)
     path: Spline = on.places.paths[on.slots[name]]
@@ -188,12 +191,15 @@ def _scaled(style: Style, sizes: Metrics) -> Stroke:
 
 
 def _badge_place(name: EdgeName, on: CellLayout) -> float:
-    """How far along its line a sign stands: those on parallel lines of the spine not beside each other."""
+    """How far along its line a sign stands, clear of rails and of the signs on parallel lines of the spine."""
     slot = on.slots[name]
-    path = on.places.paths[slot]
-    if path[0][1] != path[-1][1] or path[0][1] != path[1][1]:
-        return 0.5
-    return 0.5 if slot.rank == 0 and slot.above else 0.28 if slot.rank % 2 == 0 else 0.7
+    (_, y0), (_, y1), *_, (_, y3) = on.places.paths[slot]
+    if y0 == y1 == y3:
+        return 0.5 if slot.rank == 0 and slot.above else 0.28 if slot.rank % 2 == 0 else 0.7
+    span = on.places.order.index(slot.target) - on.places.order.index(slot.source)
+    return (
+        0.5 if slot.above or span % 2 else 0.42
+    )  # the middle of an even span is under a node, where rails run
 
 
 def _badge_size(sizes: Metrics) -> float:
@@ -337,6 +343,15 @@ def legend(styles: Styles, metrics: Metrics, room: float, *, joins: bool = True)
         marks.append(Curve("", "", "", (path,), stroke, "mark", arrow=6 * scale))
         marks.append(Text(x + sample + 8, y, cut(name, size, column - sample - 12), size))
     return Picture(columns * column, rows * size * 1.55, tuple(marks), "legend")
+
+
+def noted(notes: Sequence[str], room: float, size: float = 11) -> Picture:
+    """Sentences, broken into lines."""
+    said = [line for note in notes for line in wrapped(shown(note), size, room)]
+    marks = tuple(
+        Text(0, (number + 0.5) * size * 1.35, line, size, colour=INK) for number, line in enumerate(said)
+    )
+    return Picture(room, len(said) * size * 1.35, marks, "notes")
 
 
 def restyled(styles: Styles, cells: Collection[nx.MultiDiGraph[str]]) -> Styles:

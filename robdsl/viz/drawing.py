@@ -9,7 +9,7 @@ from typing import Literal
 
 from robdsl.files import write_atomic
 from robdsl.graph.net import Net, Space
-from robdsl.viz.cell_picture import cell_picture, legend, restyled
+from robdsl.viz.cell_picture import cell_picture, legend, noted, restyled
 from robdsl.viz.picture import Picture, framed, stacked
 from robdsl.viz.sheet import sheet_picture
 from robdsl.viz.spine import LARGE
@@ -86,7 +86,9 @@ def one_cell(subject: Subject, number: int, *, within: bool = False) -> Picture:
     below = legend(
         restyled(subject.styles, [cell]), LARGE, max(picture.width, 420), joins=bool(layout.places.rails)
     )
-    return framed(stacked([picture, below], picture.title))
+    notes = subject.overlay.notes if subject.overlay is not None else ()
+    said = [noted(notes, picture.width)] if notes else []
+    return framed(stacked([picture, *said, below], picture.title, notes=notes))
 
 
 def format_of(path: Path) -> Literal[".svg", ".png", ".pdf", ".dot", ".html"]:

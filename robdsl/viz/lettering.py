@@ -56,6 +56,17 @@ def cut(text: str, size: float, room: float, *, bold: bool = False) -> str:
     return kept + "…"
 
 
+def wrapped(text: str, size: float, room: float) -> list[str]:
+    """The text in lines of at most ``room`` points, broken between words."""
+    lines: list[str] = []
+    for word in text.split(" "):
+        if lines and width(f"{lines[-1]} {word}", size) <= room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(cut(word, size, room))
+    return lines
+
+
 def amount(value: int) -> str:
     """``780 M``: three digits."""
     for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):

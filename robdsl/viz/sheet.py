@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robdsl.viz.cell_picture import cell_picture, legend, restyled
-from robdsl.viz.lettering import amount, shown, sizes
+from robdsl.viz.lettering import amount, shown, sizes, width, wrapped
 from robdsl.viz.picture import Mark, Picture, Text, framed
 from robdsl.viz.spine import MEDIUM
 from robdsl.viz.styles import SOFT
@@ -27,16 +27,16 @@ def sheet_picture(subject: Subject) -> Picture:
     if not subject.cells:
         raise ValueError(f"{net.name} has no cells; without --all-cells the whole net is drawn")
     kinds = _kinds(subject)
-    notes: tuple[str, ...] = ()
+    notes = subject.overlay.notes if subject.overlay is not None else ()
     if len(kinds) > MOST_CELLS:
-        notes = (f"{net.name} has {len(kinds):,} kinds of cells; the first {MOST_CELLS} are drawn",)
+        notes += (f"{net.name} has {len(kinds):,} kinds of cells; the first {MOST_CELLS} are drawn",)
         kinds = kinds[:MOST_CELLS]
     layouts = [subject.layout(numbers[0], MEDIUM) for numbers in kinds]
-    room = max(each.places.above for each in layouts), max(each.places.below for each in layouts)
+    reach = max(each.places.above for each in layouts), max(each.places.below for each in layouts)
     pictures = []
     for numbers, layout in zip(kinds, layouts, strict=True):
         cell, drawn = subject.drawn(numbers[0])
-        pictures.append(cell_picture(cell, layout, drawn, _heading(subject, numbers), room))
+        pictures.append(cell_picture(cell, layout, drawn, _heading(subject, numbers), reach))
     across, down = max(each.width for each in pictures), max(each.height for each in pictures)
     columns = _columns(len(pictures), across + _GAP, down + _GAP)
     title = f"{net.name}: {len(subject.cells)} cells" + (
@@ -44,9 +44,10 @@ def sheet_picture(subject: Subject) -> Picture:
     )
     marks: list[Mark] = [Text(0, 10, shown(title), 17, bold=True)]
     top = 32.0
-    for note in notes:
-        marks.append(Text(0, top, shown(note), 11, colour=SOFT))
-        top += 16
+    room = max(columns * (across + _GAP) - _GAP, 420.0)
+    for said in (line for note in notes for line in wrapped(shown(note), 11, room)):
+        marks.append(Text(0, top, said, 11, colour=SOFT))
+        top += 15
     for number, picture in enumerate(pictures):
         x, y = number % columns * (across + _GAP), top + number // columns * (down + _GAP)
         marks.extend(picture.moved(x, y))
@@ -56,7 +57,7 @@ def sheet_picture(subject: Subject) -> Picture:
     joins = any(edge["place"] is not None for cell in drawn_cells for *_, edge in cell.edges(data=True))
     key = legend(restyled(subject.styles, drawn_cells), MEDIUM, max(wide, 420), joins=joins)
     marks.extend(key.moved(0, y))
-    wide = max(wide, key.width, 17 * 0.6 * len(title))
+    wide = max(wide, key.width, width(shown(title), 17, bold=True), room)
     return framed(Picture(wide, y + key.height, tuple(marks), title, notes))
 
 

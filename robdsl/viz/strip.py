@@ -16,7 +16,7 @@ from robdsl.graph.values import show_value
 from robdsl.graph.views import IMAGE, show
 from robdsl.viz.bezier import line
 from robdsl.viz.cell_picture import cell_marks, legend, restyled
-from robdsl.viz.lettering import amount, cut, shown, sizes, where, width
+from robdsl.viz.lettering import amount, cut, shown, sizes, where, width, wrapped
 from robdsl.viz.picture import Box, Curve, Mark, Picture, Point, Spline, Stroke, Text, framed
 from robdsl.viz.spine import LARGE, SMALL, rounded
 from robdsl.viz.styles import INK, PALE, SOFT, mixed
@@ -26,6 +26,7 @@ from robdsl.viz.subject import Subject
 MOST_NODES, MOST_STAGES = 1200, 600
 _WIDEST = 1720.0
 _GAP, _MARGIN, _TRACK = 20.0, 84.0, 5.0
+_NOTE = 1000.0  # a longer note is broken
 _FLOW = Stroke(SOFT, 1.1)
 _SECOND = Stroke(PALE, 1.0)
 _FSP = "#e69f00"
@@ -65,7 +66,7 @@ def net_picture(subject: Subject) -> Picture:
     net = subject.net
     nodes = sum(len(cell) for cell in subject.cells)
     opened = nodes <= MOST_NODES
-    notes = []
+    notes = list(subject.overlay.notes) if subject.overlay is not None else []
     if not opened:
         notes.append(
             f"{net.name} has {nodes:,} nodes in {len(subject.cells):,} cells, too many to open them all: each cell is"
@@ -90,7 +91,9 @@ def net_picture(subject: Subject) -> Picture:
     marks.extend(_flows(items, rows, feeding))
     for item in items:
         marks.extend(mark.moved(item.x, item.y) for mark in item.marks)
-    wide = max(max(item.x + item.width for item in items), width(_headline(subject), 12), 560.0)
+    texts = [mark for mark in marks if isinstance(mark, Text) and mark.anchor == "start"]
+    said = max(mark.x + width(mark.text, mark.size, bold=mark.bold) for mark in texts)
+    wide = max(max(item.x + item.width for item in items), said, 560.0)
     if opened and subject.cells:
         drawn = [subject.drawn(number)[0] for number in range(len(subject.cells))]
         joins = any(edge["place"] is not None for cell in drawn for *_, edge in cell.edges(data=True))
@@ -127,8 +130,8 @@ def _title(subject: Subject, notes: Sequence[str], marks: list[Mark]) -> float:
     marks.append(Text(0, 11, shown(subject.net.name), 18, bold=True))
     marks.append(Text(0, 30, _headline(subject), 12, colour=SOFT))
     y = 48.0
-    for note in notes:
-        marks.append(Text(0, y, shown(note), 12, bold=True))
+    for said in (part for note in notes for part in wrapped(shown(note), 12, _NOTE)):
+        marks.append(Text(0, y, said, 12, bold=True))
         y += 16
     return y + 4
 

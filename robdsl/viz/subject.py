@@ -29,11 +29,20 @@ class Overlay:
         edges: by pick, how much each edge with each operation matters, in [-1, 1].
         cells: by the number of the cell, its mean FSP distance.
         title: where it comes from.
+        notes: what a reader must know about how sure it is.
     """
 
     edges: Mapping[str, EdgeWeights]
     cells: Mapping[int, float]
     title: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude of a weight in any pick: pictures of cells have one scale."""
+        return (
+            max((abs(weight) for each in self.edges.values() for weight in each.values()), default=0.0) or 1.0
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +106,10 @@ class Subject:
         if self.faint:
             standing = {name: "faint" for name in offered.edges(keys=True) if not cell.has_edge(*name)}
         whole = offered if self.faint else cell
-        name = cell.graph["name"]
-        return whole, Drawn(
-            standing, self._weights(number, whole), f"{name}/", self._written(cell.graph["pick"])
-        )
+        weights = self._weights(number, whole)
+        largest = 1.0 if self.overlay is None else self.overlay.largest
+        written = self._written(cell.graph["pick"])
+        return whole, Drawn(standing, weights, largest, f"{cell.graph['name']}/", written)
 
     def _written(self, pick: str | None) -> Span | None:
         """Where the net's text says what it chose."""
