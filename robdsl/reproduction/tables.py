@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from robdsl.compiler import compile
-from robdsl.data import Ranks, load_data
+from robdsl.data import Data, Ranks, load_data
 from robdsl.evaluation import PAPER_COLUMNS, EvaluationProgress, Report, evaluate
 from robdsl.files import write_atomic
 from robdsl.graph.net import Net
 from robdsl.graph.writer import format_net
-from robdsl.reproduction.rows import Row
+from robdsl.reproduction.rows import Row, Version
 from robdsl.training import Event, recipe_for, train
 from robdsl.weights import load_weights
 
@@ -50,21 +50,29 @@ class Tables:
 
     Attributes:
         data: the data set's name.
-        settings: recipe changes and seed that hold for all rows.
+        settings: the seed and what every recipe has different from the data set's.
+        images: how many test images were attacked.
         rows: for each net its ``net``, ``parameters``, ``params``, ``tables``, and of ``white_box`` and ``black_box`` the
             accuracies in per cent, by attack; ``natural`` is among the white-box ones.
     """
 
     data: str
     settings: Mapping[str, Any]
+    images: int
     rows: tuple[Mapping[str, Any], ...]
 
     def markdown(self) -> str:
         """The tables as a Markdown page."""
         label = "" if self.data != "digits" else " (digits version: nets far smaller than the paper's)"
-        parts = [f"# The tables of the paper on {self.data}{label}", ""]
         said = ", ".join(f"{name} {value}" for name, value in self.settings.items())
-        parts += [f"Trained with {said}." if said else "Trained with the data set's recipe.", ""]
+        parts = [
+            f"# The tables of the paper on {self.data}{label}",
+            "",
+            f"Trained by the recipe for {self.data} with {said}.",
+            f"Accuracies in per cent of {self.images:,} test images, under attacks of 8/255.",
+            "A net called `NET_natural` was trained without attacks; all others adversarially.",
+            "",
+        ]
         columns = ["natural", *ATTACKS]
         parts += self._table("Table 1: white-box", 1, columns, "white_box")
         parts += self._table(
@@ -86,11 +94,16 @@ class Tables:
 
     def to_json(self) -> dict[str, Any]:
         """The tables as plain data."""
-        return {"data": self.data, "settings": dict(self.settings), "rows": [dict(row) for row in self.rows]}
+        return {
+            "data": self.data,
+            "settings": dict(self.settings),
+            "images": self.images,
+            "rows": [dict(row) for row in self.rows],
+        }
 
 
 def make_tables(
-    rows: Sequence[Row],
+    version: Version,
     data: str,
     folder: Path,
     *,
@@ -104,19 +117,22 @@ def make_tables(
     """Makes every row, or goes on with making them, and writes ``tables.md`` and ``tables.json`` into ``folder``.
 
     Args:
-        rows: the nets; see `rows_for`.
+        version: the nets, how they are trained, how much is attacked; see `version_for`.
         data: a data set's name.
         folder: for runs, findings and the tables.
         root: where data lie.
         device: what to run on.
         seed: of the rows; their independent copies are trained with the next one.
-        changes: what every recipe has different.
+        changes: what every recipe has different; they win over the version's.
         events: called with all events of trainings and evaluations.
         command: the command line, for the manifests.
     """
-    maker = _Maker(data, folder, root, torch.device(device), seed, dict(changes or {}), events, command)
-    made = tuple(maker.row(row) for row in rows)
-    tables = Tables(data, {"seed": seed, **(changes or {})}, made)
+    settings = {**version.recipe, **(changes or {})}
+    test = load_data(data, root, "test")
+    test = test if version.images is None else test.take(version.images)
+    maker = _Maker(data, test, folder, root, torch.device(device), seed, settings, events, command)
+    made = tuple(maker.row(row) for row in version.rows)
+    tables = Tables(data, {"seed": seed, **settings}, len(test), made)
     if Ranks.current().is_first:
         write_atomic(folder / "tables.json", json.dumps(tables.to_json(), indent=2).encode())
         write_atomic(folder / "tables.md", tables.markdown().encode())
@@ -126,6 +142,7 @@ def make_tables(
 @dataclass(frozen=True)
 class _Maker:
     data: str
+    test: Data
     folder: Path
     root: Path | None
     device: torch.device
@@ -136,12 +153,11 @@ class _Maker:
 
     def row(self, row: Row) -> dict[str, Any]:
         """Trains and attacks one net, and its copy where Table 2 wants one."""
-        test = load_data(self.data, self.root, "test")
-        net = row.load(len(test.classes))
+        net = row.load(len(self.test.classes))
         model = self._trained(row, net, self.seed, "training")
         report = self._attacked(row, net, model, None, ATTACKS, "attacking")
         made: dict[str, Any] = {
-            "net": row.net,
+            "net": row.name,
             "parameters": dict(row.parameters),
             "params": net.cost.params,
             "hash": net.hash,
@@ -155,19 +171,21 @@ class _Maker:
         return made
 
     def _trained(self, row: Row, net: Net, seed: int, what: str) -> nn.Module:
-        settings = {**row.recipe, **self.changes, "seed": seed}
+        recipe = recipe_for(self.data, **{**self.changes, **row.recipe, "seed": seed})
         result = train(
             compile(net, seed=seed).to(self.device),
             load_data(self.data, self.root, "train"),
             load_data(self.data, self.root, "val"),
-            recipe_for(self.data, **settings),
-            self.folder / f"{row.net}-{seed}",
+            recipe,
+            self.folder / f"{row.name}-{seed}",
             events=self._listener(row, what),
             architecture=format_net(net),
             command=self.command,
         )
         model = compile(net)
         load_weights(model, result.best)
+        if recipe.channels_last:
+            model.to(memory_format=torch.channels_last)
         return model.to(self.device).eval()
 
     def _attacked(
@@ -181,11 +199,11 @@ class _Maker:
     ) -> Report:
         return evaluate(
             model,
-            load_data(self.data, self.root, "test"),
+            self.test,
             attacks,
             source=source,
             seed=self.seed,
-            folder=self.folder / f"{row.net}-{self.seed}",
+            folder=self.folder / f"{row.name}-{self.seed}",
             events=self._listener(row, what),
             architecture=format_net(net),
             command=self.command,
@@ -193,7 +211,7 @@ class _Maker:
 
     def _listener(self, row: Row, what: str) -> Callable[[Any], None] | None:
         events = self.events
-        return None if events is None else lambda event: events(RowEvent(row.net, what, event))
+        return None if events is None else lambda event: events(RowEvent(row.name, what, event))
 
 
 def _shares(report: Report) -> dict[str, float]:
