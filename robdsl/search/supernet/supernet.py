@@ -47,7 +47,9 @@ class Supernet(nn.Module):
     def __init__(self, space: Space, seed: int | None = None) -> None:
         super().__init__()
         net = space.supernet()
-        compiled = compile(net, seed=seed)
+        compiled = compile(
+            net, seed=seed, passes=()
+        )  # the walk wants each primitive of the text in its place
         self.space = space
         self.meta: dict[str, Any] = {ROB_NET: net}
         self._fits: WeakKeyDictionary[Layout, bool] = WeakKeyDictionary({space.layout: True})
