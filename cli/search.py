@@ -20,8 +20,17 @@ from .running import (
     device_of,
     reported,
 )
+from .search_plan import show_plan
 from .search_study import add_commands
-from .search_work import EmitOption, NameOption, ReadersOption, StorageOption, WorkersOption, carry_out
+from .search_work import (
+    EmitOption,
+    NameOption,
+    ReadersOption,
+    StorageOption,
+    WorkersOption,
+    carry_out,
+    spoken,
+)
 
 if TYPE_CHECKING:
     from robdsl.data import Data
@@ -140,6 +149,12 @@ def search(
             help="Only this stage (may be repeated): supernet, sample, filter, finetune, evaluate, emit."
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Search nothing: measure this machine, and say what the search would cost."
+        ),
+    ] = False,
     workers: WorkersOption = 1,
     storage: StorageOption = None,
     name: NameOption = None,
@@ -161,6 +176,7 @@ def search(
     if space is None:
         raise typer.BadParameter("name the space to search, such as cell-free", param_hint="--space")
     from robdsl.attacks import to_fraction
+    from robdsl.data import canonical_name, joined
     from robdsl.search import Settings, Targets, create_study
     from robdsl.search.crew import place_for
     from robdsl.search.recipes import finetune_recipe
@@ -169,24 +185,25 @@ def search(
     from robdsl.search.supernet.training import supernet_recipe
 
     where = device_of(device)
-    with reported():
-        train, held = _splits(data, data_root)
-        known = _space_for(space, set_, train)
-        folder = output or Path("runs") / f"search-{known.name}-{train.facts.name}"
+    with reported(), spoken(), joined(where):
+        data_name = canonical_name(data)
+        splits = () if plan else _splits(data_name, data_root)
+        known = _space_for(space, set_, data_name, splits)
+        folder = output or Path("runs") / f"search-{known.name}-{data_name}"
         try:
             rule, threshold = _filter_rule(filter_)
             training = {"steps": steps, "eps": eps, "step_size": step_size if method != "fast" else None}
             training |= {"channels_last": channels_last, "seed": seed}
             own = {"epochs": supernet_epochs, "batch": supernet_batch, "lr": supernet_lr}
-            supernet = with_changes(supernet_recipe(train.facts.name, method), {**training, **own})
-            fine = with_changes(finetune_recipe(train.facts.name, method), training)
+            supernet = with_changes(supernet_recipe(data_name, method), {**training, **own})
+            fine = with_changes(finetune_recipe(data_name, method), training)
             fine = with_changes(fine, {"epochs": epochs or None, "batch": batch, "lr": lr})
             chosen: dict[str, Any] = {"sampler": sampler, "against": against, "filter": rule}
             study_settings = Settings(
                 space=known.name,
                 parameters=plain_parameters(known),
-                data=train.facts.name,
-                data_hashes={each.split: each.split_hash for each in (train, held)},
+                data=data_name,
+                data_hashes={each.split: each.split_hash for each in splits},
                 seed=seed,
                 budget=budget,
                 operation=operation,
@@ -207,10 +224,21 @@ def search(
             targets = Targets(trials=trials, finetune=finetune, choose=which)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
+        if plan:
+            show_plan(known, study_settings, targets, where, as_json)
+            return
         with create_study(folder, study_settings, known, targets, storage, name) as study:
             place = place_for(study_settings, data_root, where, readers=readers, keep_weights=keep_weights)
-            carry_out(study, place, stage, workers=workers, emit=emit, storage=storage, data_root=data_root,
-                      as_json=as_json)  # fmt: skip
+            carry_out(
+                study,
+                place,
+                stage,
+                workers=workers,
+                emit=emit,
+                storage=storage,
+                data_root=data_root,
+                as_json=as_json,
+            )
 
 
 def _splits(data: str, root: Path | None) -> tuple[Data, Data]:
@@ -219,21 +247,21 @@ def _splits(data: str, root: Path | None) -> tuple[Data, Data]:
     return load_data(data, root, "train"), load_data(data, root, "val")
 
 
-def _space_for(space: str, set_: list[str] | None, data: Data) -> Space:
+def _space_for(space: str, set_: list[str] | None, data: str, splits: tuple[Data, ...]) -> Space:
     """The space with as many classes as the data; leaves with 1 when the two do not fit."""
+    from robdsl.data import FACTS
+
     given = settings(set_ or [])
     path = find(space)
     only = space.replace("-", "_") if not Path(space).exists() else None
     known = load_space(path, only, **given)
-    if "classes" in known.parameters and "classes" not in given:
-        known = load_space(path, only, **given, classes=len(data.classes))
-    if known.layout.image != tuple(data.facts.shape):
-        raise typer.Exit(fail(f"{known.name} takes other images than those of {data.facts.name}"))
+    if splits and "classes" in known.parameters and "classes" not in given:
+        known = load_space(path, only, **given, classes=len(splits[0].classes))
+    if known.layout.image != tuple(FACTS[data].shape):
+        raise typer.Exit(fail(f"{known.name} takes other images than those of {data}"))
     classes = known.layout.stages[-1].shape[0]
-    if classes != len(data.classes):
-        raise typer.Exit(
-            fail(f"{known.name} has {classes} classes, and {data.facts.name} {len(data.classes)}")
-        )
+    if splits and classes != len(splits[0].classes):
+        raise typer.Exit(fail(f"{known.name} has {classes} classes, and {data} {len(splits[0].classes)}"))
     return known
 
 

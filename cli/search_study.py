@@ -101,11 +101,12 @@ def _work(
     device: str | None,
     as_json: bool,
 ) -> None:
+    from robdsl.data import joined
     from robdsl.search import open_study
     from robdsl.search.crew import place_for
 
     where = device_of(device)
-    with reported(), spoken(), open_study(folder, storage, name, read_only=False) as study:
+    with reported(), spoken(), joined(where), open_study(folder, storage, name, read_only=False) as study:
         place = place_for(study.settings, data_root, where, readers=readers, keep_weights=keep_weights)
         carry_out(
             study,

@@ -12,7 +12,7 @@ import typer
 
 from .console import fail, out, plural, show_json
 from .progress import Line, show_training
-from .running import clock
+from .running import clock, is_first
 
 if TYPE_CHECKING:
     from robdsl.search import Place, Study
@@ -87,6 +87,8 @@ def carry_out(
         elif at_work:
             _with_crew(study, place, at_work, workers, storage, data_root, show)
         files = write_best(study, emit) if "emit" in asked else []
+    if not is_first():
+        return
     status = status_of(study)
     if as_json:
         show_json({**status.to_json(), "folder": str(study.folder), "emitted": [str(each) for each in files]})

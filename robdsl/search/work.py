@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any, Literal, get_args
 
 from optuna.trial import TrialState
 
+from robdsl.data import Ranks
 from robdsl.search.bench import Bench, Place
 from robdsl.search.choosing import chosen_for_finetuning
 from robdsl.search.errors import SearchError
@@ -61,6 +63,9 @@ class Worker:
             TrainingError: training broke down for a reason that is not the architecture's.
         """
         asked = set(stages)
+        if Ranks.current().world > 1:
+            self._supernet_together(asked)
+            return
         if "supernet" in asked:
             self._supernet()
         on_trials = asked - {"supernet"}
@@ -95,6 +100,28 @@ class Worker:
                     self._tell(StageDone("supernet"))
                     return
             time.sleep(POLL)
+
+    def _supernet_together(self, asked: set[StageName]) -> None:
+        """Train the supernet on all processes of a torchrun; they work as one, and the first writes."""
+        ranks = Ranks.current()
+        if asked != {"supernet"}:
+            raise SearchError(
+                "under torchrun only the supernet is trained, on all processes as one; trials are shared by workers: "
+                "start one `robdsl search worker` a device"
+            )
+        known = ranks.broadcast_json({"known": "supernet" in self._study.attributes()}, self._place.device)
+        if known["known"]:
+            return
+        with ExitStack() as stack:
+            claim = stack.enter_context(self._study.leases.claimed("supernet")) if ranks.is_first else None
+            have = ranks.broadcast_json({"claimed": claim is not None}, self._place.device)
+            if not have["claimed"]:
+                raise SearchError("another worker trains the supernet of this study: wait for it")
+            facts = make_heritage(self._study, self._place, self._tell)
+            if claim is not None:
+                claim.check()
+                self._study.set_attribute("supernet", facts)
+            ranks.wait()
 
     # --- sampling
 
