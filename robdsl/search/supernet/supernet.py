@@ -47,9 +47,7 @@ class Supernet(nn.Module):
     def __init__(self, space: Space, seed: int | None = None) -> None:
         super().__init__()
         net = space.supernet()
-        compiled = compile(
-            net, seed=seed, passes=()
-        )  # the walk wants each primitive of the text in its place
+        compiled = compile(net, seed=seed, passes=())  # passes would merge what a sub-network needs apart
         self.space = space
         self.meta: dict[str, Any] = {ROB_NET: net}
         self._fits: WeakKeyDictionary[Layout, bool] = WeakKeyDictionary({space.layout: True})
