@@ -17,9 +17,11 @@ PARALLEL := -n 2 --dist worksteal
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY) ## Compile RobNet-free, report on it, train a small RobNet on digits, attack it
+demo: $(READY) ## Compile RobNet-free, report on it, draw it, train a small RobNet on digits, attack it
 	$(BIN)/robdsl compile archs/robnet_free.rob -o build/robnet_free.py
 	$(BIN)/robdsl info archs/robnet_free.rob
+	$(BIN)/robdsl viz archs/robnet_free.rob -o build/robnet_free.html
+	$(BIN)/robdsl viz archs/robnet_free.rob --all-cells -o build/robnet_free_cells.png
 	$(BIN)/python -c "import torch, robdsl; \
 		model = robdsl.compile(robdsl.load('archs/robnet_free.rob')).eval(); \
 		print('two images in, logits out:', tuple(model(torch.rand(2, 3, 32, 32)).shape))"

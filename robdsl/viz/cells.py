@@ -43,7 +43,7 @@ def cell_drawing(
         one: the open edges that take exactly one alternative, by their place in alpha.
         faint: draw also what is offered and was not chosen, faintly.
         weights: a number for (source, target, operation): the larger its magnitude, the thicker the line; its sign
-            stands on the line. The largest magnitude is the thickest.
+            stands on the line. Scaled so that the largest magnitude is 1.
         styles: colours and lines by operation (`styles_for`), so that several pictures agree.
         title: instead of the stage's name.
         detail: instead of the cell's call and sizes.
@@ -61,21 +61,19 @@ def cell_drawing(
         shown(title) if title is not None else heading[0],
         shown(detail) if detail is not None else heading[1],
     )
-    by_edge = None if weights is None else _by_edge(weights, drawn)
-    largest = max(map(abs, (weights or {}).values()), default=0.0) or 1.0
-    picture = cell_picture(drawn, layout, Drawn(standing, by_edge, largest), heading)
+    scaled = None if weights is None else _scaled(weights, drawn)
+    picture = cell_picture(drawn, layout, Drawn(standing, scaled), heading)
     used = restyled(styles, [drawn])
     joins = bool(layout.places.rails)
     below = legend(used, LARGE, max(picture.width, 420), joins=joins)
     return framed(replace(stacked([picture, below], picture.title), title=picture.title))
 
 
-def _by_edge(
-    weights: Mapping[tuple[str, str, str], float], cell: nx.MultiDiGraph[str]
-) -> dict[EdgeName, float]:
-    """Weights by edge as networkx names it."""
+def _scaled(weights: Mapping[tuple[str, str, str], float], cell: nx.MultiDiGraph[str]) -> dict[EdgeName, float]:
+    """Weights by edge as networkx names it, the largest magnitude 1."""
+    largest = max(map(abs, weights.values()), default=0.0) or 1.0
     return {
-        (source, target, key): weights[source, target, edge["op"]]
+        (source, target, key): weights[source, target, edge["op"]] / largest
         for source, target, key, edge in cell.edges(keys=True, data=True)
         if (source, target, edge["op"]) in weights
     }

@@ -39,8 +39,7 @@ def read_overlay(path: str | Path, net: Net | Space, seed: int = 0) -> Overlay:
     from robdsl.analysis import TooFew, bank, edge_importance
     from robdsl.search import read_bank
 
-    texts = {bound.name: bound.file.source.text for bound in net.layout.spaces}
-    study = bank(read_bank(path), texts)
+    study = bank(read_bank(path), Space(net.layout) if net.layout.spaces else None)
     if study.space.picks != net.layout.picks:
         raise OverlayError(
             f"the study is about {study.space.name}, and what {net.name} chooses is not what that space has to choose"

@@ -88,9 +88,10 @@ def _box(root: ElementTree.Element, box: Box, live: bool) -> None:
 def _curve(root: ElementTree.Element, curve: Curve, live: bool) -> None:
     group = _group(root, curve.sort, curve.id, "" if live else _said(curve))
     if curve.id:
+        group.set("data-label", shown(curve.label))
+    if curve.id and live:
         group.set("data-source", shown(curve.source))
         group.set("data-target", shown(curve.target))
-        group.set("data-label", shown(curve.label))
     splines = list(curve.splines)
     head: list[Point] = []
     if curve.arrow:
@@ -108,7 +109,7 @@ def _curve(root: ElementTree.Element, curve: Curve, live: bool) -> None:
         wide = {"d": attributes["d"], "fill": "none", "stroke": "transparent", "class": "wide"}
         ElementTree.SubElement(group, "path", wide | {"stroke-width": _n(max(3.0, curve.arrow * 1.2))})
     if head:
-        points = " ".join(f"{_n(x)},{_n(y)}" for x, y in head)
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in head)
         ElementTree.SubElement(group, "polygon", {"points": points, "fill": curve.stroke.colour})
 
 
@@ -130,8 +131,8 @@ def arrowhead(spline: Spline, size: float) -> tuple[Spline, list[Point]]:
 
 def _path(spline: Spline) -> str:
     start, *rest = spline
-    numbers = " ".join(f"{_n(x)} {_n(y)}" for x, y in rest)
-    return f"M{_n(start[0])} {_n(start[1])}C{numbers}"
+    numbers = " ".join(f"{x:.1f} {y:.1f}" for x, y in rest)
+    return f"M{start[0]:.1f} {start[1]:.1f}C{numbers}"
 
 
 def _text(

@@ -122,7 +122,7 @@
     forget();
     hot = group;
     group.classList.add("hot");
-    if (group.classList.contains("edge") || group.classList.contains("join")) active.svg.classList.add("dimmed");
+    if (group.dataset.source) active.svg.classList.add("dimmed");
     const known = data.facts[group.dataset.id];
     const list = document.createElement("dl");
     for (const [name, value] of known.said) {
