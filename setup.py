@@ -22,5 +22,5 @@ setup(
         *data_folders("grammars"),
     ],
     package_dir={"robdsl.cli": "cli", "robdsl.archs": "archs", "robdsl.grammars": "grammars"},
-    package_data={"": ["py.typed", "*.rob", "*.lark", "*.css", "*.js"]},
+    package_data={"": ["py.typed", "*.rob", "*.lark", "*.css", "*.js", "*.json"]},
 )

@@ -1,0 +1,102 @@
+"""Starts the kernels of sums of separable stages; see `robdsl.kernels.separable` for what they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from robdsl.kernels.configurations import Configuration, Shape, configure
+from robdsl.kernels.layout import empty_nhwc, mask_bytes, nhwc, out_size
+from robdsl.kernels.precision import product_kind
+from robdsl.kernels.separable_reference import mask_shape
+from robdsl.kernels.tiles import Tile, chunks, over, tile_of
+
+
+def shape_of(x: Tensor, pointwise: Tensor, stride: int) -> Shape:
+    """What the configuration of a stage depends on."""
+    return Shape(x.shape[2], x.shape[3], x.shape[1], pointwise.shape[-2], stride)
+
+
+def forward(
+    xs: Sequence[Tensor],
+    depthwise: Tensor,
+    pointwise: Tensor,
+    bias: Tensor | None,
+    addends: Sequence[Tensor],
+    stride: int,
+    precision: str,
+    keep_mask: bool,
+    keep_statistics: bool,
+    use: Configuration | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum, its masks, and per tile of positions the mean and the squared deviations, (tiles, 2, O) or empty."""
+    from robdsl.kernels.device.separable import separable_forward
+
+    x = xs[0]
+    n, channels, height, width = x.shape
+    outputs = pointwise.shape[1]
+    height_out, width_out = out_size(height, stride), out_size(width, stride)
+    shape = shape_of(x, pointwise, stride)
+    use = use or configure("separable_forward", shape, x.device)
+    count, blocks = chunks(outputs, use.block_o, use.blocks)
+    tiles = over(n * height_out * width_out, use.rows)
+    out = empty_nhwc(n, outputs, height_out, width_out, x)
+    masks = x.new_empty(mask_shape(x, len(xs), keep_mask), dtype=torch.uint8)
+    sums = x.new_empty((tiles, 2, outputs) if keep_statistics else (0,), dtype=torch.float32)
+    with torch.cuda.device_of(x):
+        separable_forward[(tiles, count)](
+            tuple(map(nhwc, xs)), tuple(map(nhwc, addends)), out, masks, depthwise.contiguous(),
+            pointwise.contiguous(), depthwise if bias is None else bias.contiguous(), sums, n,
+            masks.stride(0), HEIGHT=height, WIDTH=width, HEIGHT_OUT=height_out,
+            WIDTH_OUT=width_out, C=channels, OUT=outputs, BYTES=mask_bytes(channels), STRIDE=stride, TERMS=len(xs),
+            ADDENDS=len(addends), BIAS=bias is not None, MASK=keep_mask, STATISTICS=keep_statistics,
+            PRECISION=product_kind(precision, x.dtype), M=use.rows, BLOCK_C=use.block_c, BLOCK_O=use.block_o,
+            BLOCKS=blocks, num_warps=use.warps, num_stages=use.stages,
+        )  # fmt: skip
+    return out, masks, sums
+
+
+def input_gradients(
+    gradient: Tensor,
+    masks: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    size: tuple[int, int],
+    stride: int,
+    precision: str,
+    tile: Tile,
+    use: Configuration,
+) -> list[Tensor]:
+    """The gradient to each x, in the dtype of `gradient`."""
+    from robdsl.kernels.device.separable import separable_input_gradient
+
+    n, outputs, height_out, width_out = gradient.shape
+    terms, channels = depthwise.shape[:2]
+    outs = tuple(empty_nhwc(n, channels, *size, gradient) for _ in range(terms))
+    with torch.cuda.device_of(gradient):
+        separable_input_gradient[(tile.count(n, height_out),)](
+            nhwc(gradient), outs, masks, depthwise.contiguous(), pointwise.contiguous(), n, masks.stride(0),
+            HEIGHT=size[0], WIDTH=size[1], HEIGHT_OUT=height_out, WIDTH_OUT=width_out, C=channels, OUT=outputs,
+            BYTES=mask_bytes(channels), STRIDE=stride, TERMS=terms,
+            PRECISION=product_kind(precision, gradient.dtype), ROWS=tile.lines, IMAGES=tile.images, M=tile.rows,
+            BLOCK_C=use.block_c, BLOCK_O=use.block_o, num_warps=use.warps, num_stages=use.stages,
+        )  # fmt: skip
+    return list(outs)
+
+
+def gradient_tile(shape: Shape, device: torch.device) -> tuple[Tile | None, Configuration]:
+    """How the input gradient cuts the output maps of a stage of `shape`; no tile where not even three rows fit."""
+    use = configure("separable_input_gradient", shape, device)
+    return tile_of(use.rows, out_size(shape.height, shape.stride), out_size(shape.width, shape.stride)), use
+
+
+def combine(sums: Tensor, positions: int, rows: int) -> tuple[Tensor, Tensor]:
+    """Tiles' means and squared deviations to those of the whole (Chan, Golub and LeVeque 1979, eq. 2.1)."""
+    counts = torch.full((len(sums), 1), float(rows), dtype=torch.float64, device=sums.device)
+    counts[-1] = positions - (len(sums) - 1) * rows
+    means, squares = sums.double().unbind(1)
+    mean = (counts * means).sum(0) / positions
+    total = squares.sum(0) + (counts * (means - mean).square()).sum(0)
+    return mean.float(), total.float()

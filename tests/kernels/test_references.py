@@ -1,0 +1,218 @@
+"""References against plain autograd in float64; operators as torch's own checks want them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from robdsl import kernels
+from robdsl.kernels.layout import pack_bits, unpack_bits
+
+OPS = torch.ops.robdsl
+
+
+def draw(*size: int, dtype: torch.dtype = torch.float64, grad: bool = True) -> Tensor:
+    generator = torch.Generator().manual_seed(sum(size))
+    return torch.randn(size, generator=generator, dtype=dtype).requires_grad_(grad)
+
+
+def plain_stage(x: Tensor, d: Tensor, w: Tensor, b: Tensor | None, stride: int) -> Tensor:
+    """A stage as nn modules compute it."""
+    y = F.conv2d(F.relu(x), d[:, None], stride=stride, padding=1, groups=len(d))
+    return F.conv2d(y, w[:, :, None, None], b)
+
+
+def same(found: Tensor, expected: Tensor, leaves: list[Tensor]) -> None:
+    """Equal values and equal gradients, to float64's rounding."""
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    weights = torch.cos(torch.arange(found.numel(), dtype=found.dtype)).view(found.shape)
+    got = torch.autograd.grad((found * weights).sum(), leaves)
+    wanted = torch.autograd.grad((expected * weights).sum(), leaves)
+    for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 7), (8, 4)])
+def test_a_sum_of_stages(stride: int, height: int, width: int) -> None:
+    xs = [draw(2, 5, height, width).detach().roll(i).requires_grad_() for i in range(2)]
+    d, w, b = draw(2, 5, 3, 3), draw(2, 9, 5), draw(9)
+    expected = plain_stage(xs[0], d[0], w[0], b, stride) + plain_stage(xs[1], d[1], w[1], None, stride)
+    addend = draw(*expected.shape)
+    found = kernels.separable_sum(xs, d, w, b, [addend, addend], stride)
+    same(found, expected + 2 * addend, [*xs, d, w, b, addend])
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_statistics_are_those_of_a_batch_norm(stride: int) -> None:
+    x, d, w = draw(3, 5, 6, 7), draw(5, 3, 3), draw(4, 5)
+    y, mean, variance = kernels.separable_statistics(x, d, w, stride)
+    scale = (variance + 1e-5).rsqrt()
+    found = kernels.node_sum([y], scale[None], -mean * scale, rectify=True)
+    expected = F.relu(F.batch_norm(plain_stage(x, d, w, None, stride), None, None, training=True))
+    same(found, expected, [x, d, w])
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_both_stages(stride: int) -> None:
+    x = draw(2, 5, 6, 7)
+    first = [draw(5, 3, 3, grad=False), draw(9, 5, grad=False), draw(9, grad=False)]
+    second = [draw(9, 3, 3, grad=False), draw(4, 9, grad=False), draw(4, grad=False)]
+    between = plain_stage(x, first[0], first[1], first[2], stride)
+    expected = plain_stage(between, second[0], second[1], second[2], 1)
+    addend = draw(*expected.shape)
+    found = kernels.separable_pair(
+        x, first[0], first[1], first[2], second[0], second[1], second[2], [addend], stride
+    )
+    same(found, expected + addend, [x, addend])
+
+
+@pytest.mark.parametrize("rectify", [False, True])
+def test_node_sums(rectify: bool) -> None:
+    xs = [draw(2, 11, 3, 4).detach().roll(i).requires_grad_() for i in range(3)]
+    scales, bias = draw(3, 11), draw(11)
+    total = sum(x * s[:, None, None] for x, s in zip(xs, scales, strict=True)) + bias[:, None, None]
+    expected = F.relu(total) if rectify else total
+    same(kernels.node_sum(xs, scales, bias, rectify), expected, [*xs, scales, bias])
+    total = xs[0] + xs[1] + xs[2]
+    same(kernels.node_sum(xs, rectify=rectify), F.relu(total) if rectify else total, xs)
+
+
+def test_grams_and_distances() -> None:
+    a, b, c, d = (
+        draw(2, channels, 3, 5).detach().roll(channels).requires_grad_() for channels in (4, 6, 4, 6)
+    )
+
+    def gram(a: Tensor, b: Tensor) -> Tensor:
+        return torch.einsum("nihw,njhw->nij", a, b) / 15
+
+    same(kernels.fsp_gram(a, b), gram(a, b), [a, b])
+    same(kernels.fsp_distance(a, b, c, d), (gram(a, b) - gram(c, d)).square().sum((1, 2)), [a, b, c, d])
+
+
+def test_masks_pack_and_unpack() -> None:
+    bits = torch.rand(2, 19, 3, 4) < 0.5
+    packed = pack_bits(bits)
+    assert packed.shape == (2, 3, 4, 3)
+    assert torch.equal(unpack_bits(packed, 19), bits)
+    assert int(packed[0, 0, 0, 0]) == sum(1 << i for i in range(8) if bits[0, i, 0, 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_step_of_pgd_is_torchs(dtype: torch.dtype) -> None:
+    images = torch.rand(2, 3, 5, 5).to(dtype)
+    lower, upper = (images - 0.03).clamp(0, 1), (images + 0.03).clamp(0, 1)
+    gradient = torch.randn(images.shape).to(dtype)
+    gradient[0, 0] = 0
+    gradient[1, 0] = torch.nan
+    found = kernels.pgd_step_(images.clone(), gradient, lower, upper, 2 / 255)
+    expected = images.clone().add_(torch.sign(gradient), alpha=2 / 255).clamp_(lower, upper)
+    assert torch.equal(found, expected)
+
+
+def weights_of(c: int, o: int, k: int | None = None, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    lead = [] if k is None else [k]
+    return [draw(*lead, c, 3, 3, dtype=dtype, grad=False), draw(*lead, o, c, dtype=dtype, grad=False)]
+
+
+CHECKED: dict[str, Callable[[], tuple[Any, ...]]] = {
+    "separable_sum": lambda: (
+        [draw(2, 4, 5, 3, dtype=torch.float32) for _ in range(2)], *weights_of(4, 6, 2), draw(6, dtype=torch.float32),
+        [draw(2, 6, 5, 3, dtype=torch.float32)], 1, "tf32x3", True,
+    ),
+    "separable_input_gradient": lambda: (
+        draw(2, 6, 3, 2, dtype=torch.float32, grad=False), torch.full((1, 2, 5, 3, 1), 7, dtype=torch.uint8),
+        *weights_of(4, 6, 1), 5, 3, 2, "ieee",
+    ),
+    "separable_weight_gradients": lambda: (
+        draw(2, 4, 5, 3, dtype=torch.float32, grad=False), draw(2, 6, 5, 3, dtype=torch.float32, grad=False),
+        *weights_of(4, 6), 1, "ieee",
+    ),
+    "separable_statistics": lambda: (
+        draw(2, 4, 5, 3, dtype=torch.float32), draw(4, 3, 3, dtype=torch.float32), draw(6, 4, dtype=torch.float32), 2,
+        "ieee",
+    ),
+    "separable_pair": lambda: (
+        draw(2, 4, 5, 3, dtype=torch.float32), *weights_of(4, 6), None, *weights_of(6, 5), None, [], 1, "ieee", True,
+    ),
+    "separable_pair_input_gradient": lambda: (
+        draw(2, 5, 5, 3, dtype=torch.float32, grad=False), torch.full((1, 2, 5, 3, 1), 9, dtype=torch.uint8),
+        torch.full((1, 2, 5, 3, 1), 9, dtype=torch.uint8), *weights_of(4, 6), *weights_of(6, 5), 5, 3, 1, "ieee",
+    ),
+    "node_sum": lambda: (
+        [draw(2, 4, 5, 3, dtype=torch.float32) for _ in range(2)], draw(2, 4, dtype=torch.float32), None, True,
+    ),
+    "node_sum_gradient": lambda: (
+        draw(2, 4, 5, 3, dtype=torch.float32, grad=False), torch.full((2, 5, 3, 1), 9, dtype=torch.uint8), None, 1, True,
+    ),
+    "pgd_step_": lambda: (
+        torch.rand(2, 3, 4, 4), torch.randn(2, 3, 4, 4), torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4), 0.1,
+    ),
+    "fsp_gram": lambda: (draw(2, 4, 5, 3, dtype=torch.float32), draw(2, 6, 5, 3, dtype=torch.float32), "ieee"),
+    "fsp_gram_gradient": lambda: (
+        draw(2, 4, 6, dtype=torch.float32, grad=False), draw(2, 4, 5, 3, dtype=torch.float32, grad=False),
+        draw(2, 6, 5, 3, dtype=torch.float32, grad=False),
+    ),
+    "fsp_distance": lambda: (*(draw(2, c, 5, 3, dtype=torch.float32) for c in (4, 6, 4, 6)), "ieee"),
+}  # fmt: skip
+
+
+# The check itself reads the gradients of copies that it made of the inputs.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.parametrize("name", CHECKED)
+def test_operators_are_whole(name: str) -> None:
+    """Schema, fake, autograd registration, and the same through AOT compilation."""
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_static")
+    torch.library.opcheck(getattr(OPS, name).default, CHECKED[name](), test_utils=checks)
+
+
+def test_gradients_are_those_of_differences() -> None:
+    x, d, w = draw(1, 3, 4, 3), draw(1, 3, 3, 3), draw(1, 2, 3)
+    gradcheck: Any = torch.autograd.gradcheck
+    assert gradcheck(lambda x, d, w: kernels.separable_sum([x], d, w, stride=2), (x, d, w))
+    d, w = d.detach()[0], w.detach()[0]
+    assert gradcheck(lambda x: kernels.separable_pair(x, d, w, None, d[:2], w[:, :2], None), (x,))
+    assert gradcheck(lambda x: kernels.separable_statistics(x, d, w), (x,))
+    assert gradcheck(lambda x, s: kernels.node_sum([x, x], s, rectify=True), (x, draw(2, 3)))
+    a, b = draw(1, 2, 3, 2), draw(1, 3, 3, 2)
+    assert gradcheck(kernels.fsp_gram, (a, b))
+    assert gradcheck(kernels.fsp_distance, (a, b, draw(1, 2, 3, 2), draw(1, 3, 3, 2)))
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    x, d, w = torch.rand(1, 4, 3, 3), torch.rand(4, 3, 3), torch.rand(6, 4)
+    refused: tuple[tuple[Callable[[], object], str], ...] = (
+        (lambda: kernels.separable_stage(x, d[:3], w), "depthwise weights must be"),
+        (lambda: kernels.separable_stage(x, d, w[:, :3]), "pointwise weights must be"),
+        (lambda: kernels.separable_stage(x, d, w, stride=3), "stride must be 1 or 2"),
+        (lambda: kernels.separable_stage(x, d, w, precision="fp8"), "precision must be one of"),
+        (lambda: kernels.separable_sum([], d[None], w[None]), "at least one input"),
+        (lambda: kernels.separable_pair(x, d, w, None, d, w, None), "second stage of 6 channels"),
+        (lambda: kernels.node_sum([x, x[:, :2]]), "all of one shape"),
+        (lambda: kernels.node_sum([x], torch.ones(2, 4)), "scales must be"),
+        (lambda: kernels.fsp_gram(x, x[:, :, :2]), "average-pool"),
+        (lambda: kernels.fsp_distance(x, x, x, x[:, :2]), "same shapes"),
+    )
+    for call, said in refused:
+        with pytest.raises(ValueError, match=said):
+            call()
+
+
+def test_weights_of_a_pair_are_frozen() -> None:
+    x, d, w = draw(1, 4, 3, 3), draw(4, 3, 3), draw(4, 4, grad=False)
+    with pytest.raises(ValueError, match="for frozen nets"):
+        kernels.separable_pair(x, d, w, None, d.detach(), w, None)
+
+
+def test_no_mask_is_kept_where_nobody_asks_for_a_gradient() -> None:
+    x, d, w = draw(1, 4, 3, 3), *weights_of(4, 4, 1, torch.float64)
+    with torch.no_grad():
+        assert not kernels.separable_sum([x], d, w).requires_grad
+    with pytest.raises(ValueError, match="without its mask"):
+        OPS.separable_sum([x], d, w, None, [], 1, "ieee", False)
