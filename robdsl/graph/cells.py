@@ -149,6 +149,8 @@ class CellBuilder:
         first: tuple[Span, Shape] | None = None
         failed = False
         for written in self._into[name]:
+            if self._elaborator.report.full:
+                raise Poisoned
             try:
                 with self._elaborator.reporting():
                     edge = self._edge(written)

@@ -237,6 +237,8 @@ class Elaborator:
 
     def adrift(self, operation: nodes.Op, scope: Scope, file: ProgramFile) -> None:
         """Reports what is wrong with the arguments in an operation that is entered by nobody knows what."""
+        if self.report.full:
+            return
         scope = scope.cast_off()
         with suppress(Poisoned), self.reporting():
             match operation:

@@ -118,6 +118,9 @@ class _NetBuilder:
     def _statements(self, body: tuple[nodes.NetStatement, ...], space: str | None = None) -> None:
         """Runs through statements; a mistake in one does not hide those in the next."""
         for each in body:
+            if self._elaborator.report.full:
+                self._failed = True
+                return
             try:
                 with self._elaborator.reporting():
                     self._count(each)

@@ -77,3 +77,16 @@ def test_an_unclosed_repeat_is_one_mistake(closed: str) -> None:
 def test_an_unclosed_repeat_does_not_hide_mistakes_elsewhere() -> None:
     text = "net n {\n    input 3 x 8 x 8\n    repeat 2 {\n        relu\n    flatten\n}\n\nop f = rleu\nnet m { input 3 x 8 x 8; conv(0) }\n"
     assert found(text) == ["R102 {", "R203 rleu", "R305 0"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "net n {{ input 3 x 8 x 8\n{} }}".format("conv(0)\n" * 500),
+        "net n {{ input 3 x 8 x 8\n{} }}".format(" | ".join(["conv(0)"] * 500)),
+        "net n {{ input 3 x 8 x 8\n{} }}".format(" + ".join(["conv(0)"] * 500)),
+        "cell c {{ in x\n{} }}\nnet n {{ input 3 x 8 x 8; c }}".format("x -> out : conv(0)\n" * 500),
+    ],
+)
+def test_there_is_an_end_to_mistakes(text: str) -> None:
+    assert 50 <= len(found(text)) <= 60
