@@ -18,11 +18,12 @@ from robdsl.diagnostics.source import Span
 from robdsl.graph.cell import Cell, CellEdge, CellNode
 from robdsl.graph.cell_form import first_mentions
 from robdsl.graph.edges import WrittenEdge, open_edges, written_edges
-from robdsl.graph.elaborate import Arguments, Elaborator, check_size, differing
+from robdsl.graph.elaborate import Elaborator, check_size, differing
 from robdsl.graph.names import inputs_of
 from robdsl.graph.operations import Operation, PrimitiveOperation
 from robdsl.graph.primitives import Primitive
 from robdsl.graph.program import Bound, ProgramFile
+from robdsl.graph.reporter import Arguments
 from robdsl.graph.shapes import Shape, is_map, show
 from robdsl.graph.values import Fault, Poisoned, Scope, Value, boolean, evaluate, spoken_values
 from robdsl.syntax import nodes

@@ -6,8 +6,8 @@ values is not elaborated again, so twenty cells of three sizes cost three.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
@@ -27,6 +27,7 @@ from robdsl.graph.operations import (
 )
 from robdsl.graph.primitives import DOMAINS, Misfit, Primitive, signatures
 from robdsl.graph.program import Bound, ProgramFile
+from robdsl.graph.reporter import Arguments, Reporter
 from robdsl.graph.shapes import Shape, show
 from robdsl.graph.structure import check_definition
 from robdsl.graph.values import (
@@ -34,12 +35,9 @@ from robdsl.graph.values import (
     Poisoned,
     Scope,
     Value,
-    Word,
     boolean,
     evaluate,
-    is_name,
     kind_of,
-    show_value,
     wrong_type,
 )
 from robdsl.syntax import nodes
@@ -49,78 +47,24 @@ from robdsl.syntax.formatting import show_operation
 #: many operations a cell counts.
 MAX_DEPTH = 100
 CELL_DEPTH = 2
-#: How many operations and edges elaboration may make.
-MAX_WORK = 50_000
-#: For how many of them one counts that fails.
-FAILURE = 10
 #: How many primitives a net may have, and how many numbers it may learn.
 MAX_PRIMITIVES = 500_000
 MAX_PARAMS = 4_000_000_000
 #: How many channels, rows or columns a value may have.
 MAX_SIZE = 10**9
 
-Arguments = tuple[tuple[str, Value], ...]
 _Some = TypeVar("_Some")
 
 
-class Elaborator:
+class Elaborator(Reporter):
     """Elaborates operations and cells, and reports what is wrong with them."""
 
     def __init__(self, report: Report) -> None:
-        self.report = report
+        super().__init__(report)
         self._checked: dict[int, bool] = {}
         self._bodies: dict[tuple[object, ...], Operation | _State | None] = {}
         self._cells: dict[tuple[object, ...], Cell | _State] = {}
-        self._trace: list[tuple[Span, str, Arguments]] = []
         self._depth = 0
-        self._work = 0
-        self._wrong: set[tuple[str, str]] = set()
-
-    # --- reporting
-
-    def add(self, diagnostic: Diagnostic) -> None:
-        """Reports a mistake, with the calls that led to it; not what another one explains."""
-        if self._explained(diagnostic):
-            return
-        calls = reversed(self._trace[-8:])
-        trace = tuple(Label(span, f"in `{shown_call(name, arguments)}`") for span, name, arguments in calls)
-        self.report.add(replace(diagnostic, trace=trace))
-
-    def _explained(self, diagnostic: Diagnostic) -> bool:
-        """Whether a mistake is the consequence of another that was reported.
-
-        That is a parameter with a wrong value that was seen under another name, or a recursion that goes too deep over
-        one more way.
-        """
-        if diagnostic.code is codes.CALL_DEPTH:
-            call = str(self._trace[0][0] if self._trace else diagnostic.span)
-            known = (diagnostic.code.id, call) in self._wrong
-            self._wrong.add((diagnostic.code.id, call))
-            return known
-        got, name = str(diagnostic.fields.get("got")), diagnostic.span.text
-        if diagnostic.code not in (codes.WRONG_TYPE, codes.OUT_OF_RANGE) or not is_name(name):
-            return False
-        value = (diagnostic.code.id, got)
-        known = value in self._wrong and got != kind_of(Word(name))
-        self._wrong.add(value)
-        return known
-
-    @contextmanager
-    def reporting(self) -> Iterator[None]:
-        """Turns a `Fault` into a report; what depends on it is `Poisoned`."""
-        try:
-            yield
-        except Fault as fault:
-            self.add(fault.diagnostic)
-            raise Poisoned from None
-
-    @contextmanager
-    def _inside(self, span: Span, name: str, arguments: Arguments) -> Iterator[None]:
-        self._trace.append((span, name, arguments))
-        try:
-            yield
-        finally:
-            self._trace.pop()
 
     def sound(self, bound: Bound) -> bool:
         """Whether a definition has the right form; says what is wrong with it the first time."""
@@ -130,14 +74,6 @@ class Elaborator:
             self.report.extend(verdict.found)
             self._checked[key] = verdict.sound
         return self._checked[key]
-
-    def work(self, span: Span, amount: int = 1) -> None:
-        """Counts what elaboration makes; raises `Fault` when it is too much, `Poisoned` when that was said before."""
-        if self._work > MAX_WORK:
-            raise Poisoned
-        self._work += amount
-        if self._work > MAX_WORK:
-            raise Fault(codes.TOO_MANY_OPERATIONS.at(span, bound=f"{MAX_WORK:,}"))
 
     # --- operations
 
@@ -214,27 +150,6 @@ class Elaborator:
                 raise
         return tuple(parts)
 
-    def each(self, makers: Iterable[Callable[[], _Some]]) -> tuple[_Some, ...]:
-        """What each of several functions makes; a mistake in one does not hide those in the others.
-
-        Raises:
-            Poisoned: one of them failed, which was reported.
-        """
-        made: list[_Some] = []
-        failed = False
-        for make in makers:
-            try:
-                with self.reporting():
-                    made.append(make())
-            except Poisoned:
-                failed = True
-                self._work += FAILURE  # a recursion may branch here
-                if self._work > MAX_WORK or self.report.full:
-                    break
-        if failed:
-            raise Poisoned
-        return tuple(made)
-
     def adrift(self, operation: nodes.Op, scope: Scope, file: ProgramFile) -> None:
         """Reports what is wrong with the arguments in an operation that is entered by nobody knows what."""
         if self.report.full:
@@ -287,7 +202,7 @@ class Elaborator:
         if isinstance(bound.definition, nodes.CellDefinition):
             cell = self.called_cell(call, bound, arguments, (entering,))
             return CellOperation(entering, cell.out_shape, call.span, name, arguments, cell=cell)
-        with self._inside(call.span, name, arguments):
+        with self.inside(call.span, name, arguments):
             made = self._body(bound, arguments, entering)
             return made and replace(made, call=call)
 
@@ -311,7 +226,7 @@ class Elaborator:
         """What was made of a definition; not where it was wrong, or is still being made: it calls itself."""
         if found is _State.RUNNING:
             label = "it calls itself with the same arguments, and so without end"
-            raise Fault(codes.CALL_DEPTH.at(self._trace[-1][0], label, bound=f"{MAX_DEPTH} levels"))
+            raise Fault(codes.CALL_DEPTH.at(self.latest_call, label, bound=f"{MAX_DEPTH} levels"))
         if isinstance(found, _State):
             raise Poisoned
         return found
@@ -370,7 +285,7 @@ class Elaborator:
         self, call: nodes.Call, bound: Bound, arguments: Arguments, in_shapes: tuple[Shape, ...]
     ) -> Cell:
         """The cell that a call means; its mistakes are reported with the call."""
-        with self._inside(call.span, bound.name, arguments):
+        with self.inside(call.span, bound.name, arguments):
             return self.cell(bound, arguments, in_shapes)
 
     def cell(self, bound: Bound, arguments: Arguments, in_shapes: tuple[Shape, ...]) -> Cell:
@@ -435,12 +350,6 @@ def differing(what: str, first: Span, first_shape: Shape, second: Span, second_s
 def _identity(arguments: Arguments) -> tuple[object, ...]:
     """Arguments as a key: ``1``, ``1.0`` and ``true`` are equal to Python but not here."""
     return tuple((name, type(value), value) for name, value in arguments)
-
-
-def shown_call(name: str, arguments: Arguments) -> str:
-    """``conv(3, width=8)`` with the values that were bound."""
-    shown = ", ".join(f"{parameter}={show_value(value)}" for parameter, value in arguments)
-    return f"{name}({shown})" if shown else name
 
 
 def check_size(cost: Cost, span: Span) -> None:

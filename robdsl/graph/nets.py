@@ -10,12 +10,13 @@ from robdsl.diagnostics.source import Span
 from robdsl.graph.choices import Pick
 from robdsl.graph.deferred import Deferred
 from robdsl.graph.edges import open_edges
-from robdsl.graph.elaborate import Arguments, Elaborator, check_size
+from robdsl.graph.elaborate import Elaborator, check_size
 from robdsl.graph.layout import Layout, MetaValue, Stage
 from robdsl.graph.names import inputs_of
 from robdsl.graph.operations import CellOperation, ChainOperation, Cost, Operation, SumOperation
 from robdsl.graph.parameters import sound_chain, values_of
 from robdsl.graph.program import Bound
+from robdsl.graph.reporter import Arguments
 from robdsl.graph.rules import Rule
 from robdsl.graph.shapes import Shape, volume
 from robdsl.graph.stage_names import StageNames

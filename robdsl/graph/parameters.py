@@ -9,9 +9,10 @@ from numbers import Integral, Real
 
 from robdsl.diagnostics import codes
 from robdsl.diagnostics.diagnostic import Diagnostic, Label, did_you_mean
-from robdsl.graph.elaborate import Arguments, Elaborator
+from robdsl.graph.elaborate import Elaborator
 from robdsl.graph.names import check_arguments
 from robdsl.graph.program import Bound
+from robdsl.graph.reporter import Arguments
 from robdsl.graph.values import MAX_NUMBER, Fault, Poisoned, Scope, Value, Word, evaluate, is_name
 from robdsl.syntax import nodes
 
