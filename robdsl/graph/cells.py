@@ -150,7 +150,7 @@ class CellBuilder:
         first: tuple[Span, Shape] | None = None
         failed = False
         for written in self._into[name]:
-            if self._elaborator.report.full:
+            if self._elaborator.spent:
                 raise Poisoned
             try:
                 with self._elaborator.reporting():

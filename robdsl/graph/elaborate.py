@@ -152,7 +152,8 @@ class Elaborator(Reporter):
 
     def adrift(self, operation: nodes.Op, scope: Scope, file: ProgramFile) -> None:
         """Reports what is wrong with the arguments in an operation that is entered by nobody knows what."""
-        if self.report.full:
+        self.failed()
+        if self.spent:
             return
         scope = scope.cast_off()
         with suppress(Poisoned), self.reporting():

@@ -80,6 +80,15 @@ class Reporter:
         """Where the innermost call stands."""
         return self._trace[-1][0]
 
+    @property
+    def spent(self) -> bool:
+        """Whether so much was done, or so much is wrong, that nothing more is looked at."""
+        return self._work > MAX_WORK or self.report.full
+
+    def failed(self) -> None:
+        """Counts what failed, which is work too."""
+        self._work += FAILURE
+
     def work(self, span: Span, amount: int = 1) -> None:
         """Counts what elaboration makes; raises `Fault` when it is too much, `Poisoned` when that was said before."""
         if self._work > MAX_WORK:
@@ -102,8 +111,8 @@ class Reporter:
                     made.append(make())
             except Poisoned:
                 failed = True
-                self._work += FAILURE  # a recursion may branch here
-                if self._work > MAX_WORK or self.report.full:
+                self.failed()  # a recursion may branch here
+                if self.spent:
                     break
         if failed:
             raise Poisoned
