@@ -23,6 +23,7 @@ from . import (
     genotypes,
     info,
     lift,
+    lsp,
     search,
     tables,
     train,
@@ -50,6 +51,7 @@ app.command("tables")(tables.tables)
 app.add_typer(search.app, name="search")
 app.command("viz")(viz.viz)
 app.command("diff")(diff.diff)
+app.command("lsp")(lsp.lsp)
 app.command("analyze")(analyze.analyze)
 
 
