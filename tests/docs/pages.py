@@ -39,6 +39,12 @@ def blocks_of(page: Path) -> list[Block]:
     return [Block(found[1].strip(), found[2]) for found in _FENCE.finditer(page.read_text(encoding="utf-8"))]
 
 
+def file_of(text: str) -> str | None:
+    """The file that a ``rob`` block is, if its first line names one."""
+    named = _FILE.match(text)
+    return None if named is None else named[1]
+
+
 def runs(page: Path) -> bool:
     """Whether a page has anything to run."""
     return any(block.language in ("sh", "python") for block in blocks_of(page))
@@ -49,8 +55,8 @@ def follow(page: Path, folder: Path) -> str:
     steps: list[tuple[str, str]] = []
     for block in blocks_of(page):
         match block.language:
-            case "rob" if (named := _FILE.match(block.text)) is not None:
-                steps.append(("rob", f"{named[1]}\n{block.text}"))
+            case "rob" if (name := file_of(block.text)) is not None:
+                steps.append(("rob", f"{name}\n{block.text}"))
             case "sh" | "python":
                 steps.append((block.language, block.text))
     printed: list[str] = []
