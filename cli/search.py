@@ -97,6 +97,13 @@ def search(
             rich_help_panel=_SUPERNET,
         ),
     ] = "uniform",
+    supernet_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="A study of the same stages whose supernet to take, as cell-based may that of cell-free.",
+            rich_help_panel=_SUPERNET,
+        ),
+    ] = None,
     supernet_epochs: Annotated[
         int | None, typer.Option(help="Its epochs.", rich_help_panel=_SUPERNET)
     ] = None,
@@ -179,8 +186,9 @@ def search(
     from robdsl.data import canonical_name, joined
     from robdsl.search import Settings, Targets, create_study
     from robdsl.search.crew import place_for
+    from robdsl.search.heritage import adopt_heritage
     from robdsl.search.recipes import finetune_recipe
-    from robdsl.search.settings import with_changes
+    from robdsl.search.settings import read_settings, with_changes
     from robdsl.search.study import plain_parameters
     from robdsl.search.supernet.training import supernet_recipe
 
@@ -195,7 +203,10 @@ def search(
             training = {"steps": steps, "eps": eps, "step_size": step_size if method != "fast" else None}
             training |= {"channels_last": channels_last, "seed": seed}
             own = {"epochs": supernet_epochs, "batch": supernet_batch, "lr": supernet_lr}
-            supernet = with_changes(supernet_recipe(data_name, method), {**training, **own})
+            if supernet_from is None:
+                supernet = with_changes(supernet_recipe(data_name, method), {**training, **own})
+            else:
+                supernet = read_settings(supernet_from / "study.json").supernet
             fine = with_changes(finetune_recipe(data_name, method), training)
             fine = with_changes(fine, {"epochs": epochs or None, "batch": batch, "lr": lr})
             chosen: dict[str, Any] = {"sampler": sampler, "against": against, "filter": rule}
@@ -228,6 +239,8 @@ def search(
             show_plan(known, study_settings, targets, where, as_json)
             return
         with create_study(folder, study_settings, known, targets, storage, name) as study:
+            if supernet_from is not None:
+                adopt_heritage(study, supernet_from)
             place = place_for(study_settings, data_root, where, readers=readers, keep_weights=keep_weights)
             carry_out(
                 study,

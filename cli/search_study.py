@@ -168,7 +168,7 @@ def retrain(
     study: StudyArgument,
     best: Annotated[int, typer.Option(help="How many of the best.", min=0)] = 1,
     spread: Annotated[
-        int, typer.Option(help="And so many evenly over the ranking; 1 is the median.", min=0)
+        int, typer.Option(help="And so many evenly over all that were measured; 1 is the median.", min=0)
     ] = 0,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     method: Annotated[str, typer.Option(help="pgd, trades, free, fast or natural.")] = "pgd",
@@ -190,7 +190,7 @@ def retrain(
     from robdsl.search import emit as write_best
     from robdsl.search import open_study, status_of
     from robdsl.search import retrain as run
-    from robdsl.search.choosing import ranked
+    from robdsl.search.choosing import ranked, ranked_as_inherited
     from robdsl.search.choosing import spread as evenly
     from robdsl.search.crew import place_for
     from robdsl.training import METHODS, recipe_for
@@ -211,8 +211,11 @@ def retrain(
             )
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
-        ranking = ranked(opened.rows())
-        wanted = {row["trial"]: row for row in [*ranking[:best], *evenly(ranking, spread)]} if ranking else {}
+        bank = opened.rows()
+        finest, measured = ranked(bank), ranked_as_inherited(bank)
+        wanted = {
+            row["trial"]: row for row in [*finest[:best], *(evenly(measured, spread) if measured else [])]
+        }
         run(
             opened,
             place_for(settings, data_root, where, readers=readers),
@@ -223,29 +226,29 @@ def retrain(
         write_best(opened, emit)
         rows = {row["trial"]: row for row in opened.rows()}
         found = status_of(opened)
+    places = {row["trial"]: place + 1 for place, row in enumerate(measured)}
+    best_ones = {row["trial"]: place + 1 for place, row in enumerate(finest[:best])}
     told = [
-        _scratch_row(rows[row["trial"]], place) for place, row in enumerate(ranking) if row["trial"] in wanted
+        {"best": best_ones.get(number), "rank": places[number], **_scratch_row(rows[number])}
+        for number in wanted
     ]
     if as_json:
         correlations = {pair: each.to_json() for pair, each in found.correlations.items()}
-        show_json({"retrained": told, "ranked": len(ranking), "correlations": correlations})
+        show_json({"retrained": told, "measured": len(measured), "correlations": correlations})
         return
     for row in told:
+        which = (
+            f"best {row['best']}" if row["best"] else f"rank {row['rank']} of {len(measured)} as inherited"
+        )
         out.print(
-            f"rank {row['rank']} of {len(ranking)}, trial {row['trial']}: robust {100 * row['robust_scratch']:.1f}%, "
+            f"{which}, trial {row['trial']}: robust {100 * row['robust_scratch']:.1f}%, "
             f"natural {100 * row['natural_scratch']:.1f}% from scratch ({row['examples']} images)"
         )
     show_correlations(found)
 
 
-def _scratch_row(row: dict[str, Any], place: int) -> dict[str, Any]:
+def _scratch_row(row: dict[str, Any]) -> dict[str, Any]:
     names = (
-        "trial",
-        "robust_scratch",
-        "natural_scratch",
-        "robust_finetuned",
-        "robust_inherited",
-        "examples",
-        "params",
-    )
-    return {"rank": place + 1, **{name: row.get(name) for name in names}}
+        "trial", "robust_scratch", "natural_scratch", "robust_finetuned", "robust_inherited", "examples", "params",
+    )  # fmt: skip
+    return {name: row.get(name) for name in names}

@@ -41,6 +41,12 @@ def ranked(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(judged, key=lambda each: standing(each, each["trial"], ("finetuned", "inherited")))
 
 
+def ranked_as_inherited(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """All that was measured with inherited weights, rejected or not, the best first."""
+    measured = [each for each in rows if each.get("robust_inherited") is not None]
+    return sorted(measured, key=lambda each: standing(each, each["trial"], ("inherited",)))
+
+
 def spread(ranking: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
     """``count`` of a ranking, evenly spaced over it; one is the median."""
     if count >= len(ranking):

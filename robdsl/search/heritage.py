@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from robdsl.data import Data, open_loader
-from robdsl.files import file_hash
+from robdsl.files import file_hash, write_atomic
 from robdsl.graph.net import Net
 from robdsl.search.errors import SearchError
 from robdsl.search.events import Listener, Training
@@ -22,7 +23,7 @@ from robdsl.search.supernet.norms import recompute_batch_norm
 from robdsl.search.supernet.paths import PathName
 from robdsl.search.supernet.supernet import Supernet
 from robdsl.search.supernet.training import train_supernet
-from robdsl.weights import load_weights
+from robdsl.weights import MisfitError, load_weights
 
 if TYPE_CHECKING:
     from robdsl.search.bench import Place
@@ -51,6 +52,35 @@ def make_heritage(study: Study, place: Place, tell: Listener) -> dict[str, Any]:
         workers=place.readers,
     )
     return {"weights": file_hash(result.last), "seconds": time.perf_counter() - began}
+
+
+def adopt_heritage(study: Study, other: Path) -> None:
+    """Take the supernet of another study, as a cell-based study may that of a cell-free one; nothing if it has its own.
+
+    Args:
+        study: open for writing; its settings name the other's recipe.
+        other: the other study's folder; its supernet is trained.
+
+    Raises:
+        SearchError: there is no supernet, or it is one of other stages.
+    """
+    source = other / "supernet" / _WEIGHTS
+    if "supernet" in study.attributes():
+        return
+    if not source.is_file():
+        raise SearchError(f"{other} has no trained supernet: there is no {source}")
+    with study.leases.claimed("supernet") as claim:
+        if claim is None or "supernet" in study.attributes():
+            return
+        try:
+            load_weights(Supernet(study.space, 0), source)
+        except MisfitError as error:
+            raise SearchError(f"the supernet of {other} is one of other stages: {error}") from None
+        target = study.folder / "supernet" / _WEIGHTS
+        target.parent.mkdir(exist_ok=True)
+        write_atomic(target, source.read_bytes())
+        claim.check()
+        study.set_attribute("supernet", {"weights": file_hash(target), "seconds": 0.0, "from": str(other)})
 
 
 class Heritage:

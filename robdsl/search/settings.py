@@ -213,7 +213,7 @@ def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str
         if isinstance(here, Mapping) and isinstance(there, Mapping):
             yield from _differences(here, there, f"{prefix}{name}.")
         elif here != there:
-            yield f"{prefix}{name} is {here!r} there and {there!r} here"
+            yield f"{prefix}{name} is {there!r} there and {here!r} here"
 
 
 def _in_range(name: str, value: Any, low: int, high: int) -> None:

@@ -73,7 +73,11 @@ def shown(url: str) -> str:
     if url.startswith("sqlite:///"):
         return unquote(url.removeprefix("sqlite:///").removeprefix("file:").partition("?mode=ro")[0])
     try:
-        return sql.make_url(url).set(password=None).render_as_string()
+        parts = sql.make_url(url)
+        bare = sql.URL.create(
+            parts.drivername, parts.username, None, parts.host, parts.port, parts.database, parts.query
+        )
+        return bare.render_as_string()
     except (sql.exc.ArgumentError, ValueError):
         return url.partition("://")[0] + "://..."
 
@@ -87,7 +91,7 @@ def reachable(url: str) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         said = str(getattr(cause, "orig", None) or cause).strip().partition("\n")[0]
         raise SearchError(f"the storage {shown(url)} cannot be used: {said}") from error
-    except (KeyError, ValueError, RecursionError, AssertionError) as error:
+    except (LookupError, ValueError, RecursionError, AssertionError) as error:
         raise SearchError(f"the storage {shown(url)} is damaged or none of Optuna's: {error}") from error
 
 

@@ -38,6 +38,14 @@ space small_space(width=2) {
     require indegree(small_cell.a) > 0  # so that the image reaches the logits
 }
 
+space wide_space(width=3) {
+    input 3 x 8 x 8
+    conv(3, width) | batch_norm
+    pick small_cell(width)
+    global_avg_pool | flatten | linear(4)
+    require indegree(small_cell.a) > 0
+}
+
 space shared_space(width=2) {
     input 3 x 8 x 8
     pick c : small_cell
