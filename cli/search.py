@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from robdsl.graph.net import Space
 
 app = typer.Typer(
-    help="Search a space for robust architectures: train a supernet, draw sub-networks, filter, finetune, attack.",
     invoke_without_command=True,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_settings_survive_json() -> None:
         ({"attack": "nonsense"}, "no attack"),
     ],
 )
-def test_settings_make_sense(changes: dict[str, object], said: str) -> None:
+def test_settings_make_sense(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         settings(**changes)
 
