@@ -35,7 +35,7 @@ def analyze(
         str | None,
         typer.Option(
             help="What counts as robust accuracy: robust_inherited, robust_finetuned or robust_scratch.  "
-            "[default: after finetuning, if there was any]",
+            "[default: after finetuning, unless few were finetuned]",
             show_default=False,
         ),
     ] = None,

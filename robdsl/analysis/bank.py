@@ -28,6 +28,9 @@ ACCURACIES = (
 )  # fmt: skip
 NEEDED = ("space", "alpha")
 
+#: So many finetuned architectures bear every figure.
+_ENOUGH = 100
+
 #: What is believed of a stranger's bank.
 MAX_ROWS = 1_000_000
 MAX_SPACES = 64
@@ -74,13 +77,18 @@ class Bank:
         table = [[np.nan] * cells if each is None else list(each) for each in self.frame["fsp"]]
         return np.array(table, dtype=np.float64).reshape(len(self.frame), cells)
 
+    def known(self, name: str) -> int:
+        """How many architectures have a number in a column."""
+        return int(np.isfinite(self.column(name)).sum())
+
     @property
     def judged(self) -> str:
-        """The accuracy that a study is about: after finetuning, or with inherited weights where it did none."""
-        finetuned = np.isfinite(self.column("robust_finetuned")).any()
-        inherited = np.isfinite(self.column("robust_inherited")).any()
-        waiting = np.isin(self.frame["state"], ["sampled", "finetuned"]).any()
-        return "robust_inherited" if inherited and not finetuned and not waiting else "robust_finetuned"
+        """The accuracy that a study is about: after finetuning, unless only a few were finetuned.
+
+        A study may finetune a part of what it samples, or be about to; then more can be said of inherited weights.
+        """
+        finetuned, inherited = self.known("robust_finetuned"), self.known("robust_inherited")
+        return "robust_finetuned" if finetuned >= min(_ENOUGH, inherited / 2) else "robust_inherited"
 
 
 def bank(frame: pd.DataFrame, space: Space | None = None) -> Bank:

@@ -72,11 +72,28 @@ def test_narrower_spaces_stand_together_and_others_apart() -> None:
     assert (len(found), found.left_out, found.space.name) == (6, 1, "cell_based")
 
 
-def test_a_running_study_waits_for_finetuning() -> None:
-    waiting = small(state="sampled", robust_finetuned=np.nan)
-    assert bank(waiting).judged == "robust_finetuned"
-    # A study that does no finetuning is judged by what it has.
-    assert bank(small(robust_finetuned=np.nan)).judged == "robust_inherited"
+@pytest.mark.parametrize(
+    ("inherited", "finetuned", "judged"),
+    [
+        (300, 300, "finetuned"),
+        (300, 100, "finetuned"),
+        (300, 99, "inherited"),
+        (60, 30, "finetuned"),
+        (60, 29, "inherited"),
+        (0, 0, "finetuned"),
+    ],
+)
+def test_a_study_is_judged_by_what_bears_its_figures(inherited: int, finetuned: int, judged: str) -> None:
+    frame = made().frame
+    some = frame.assign(
+        robust_inherited=frame["robust_inherited"].where(frame["trial"] < inherited),
+        robust_finetuned=frame["robust_finetuned"].where(frame["trial"] < finetuned),
+    )
+    assert bank(some).judged == f"robust_{judged}"
+    assert bank(some).known("robust_finetuned") == finetuned
+
+
+def test_only_robust_accuracies_judge() -> None:
     with pytest.raises(ValueError, match="is none of robust_inherited"):
         analyze(bank(small()), accuracy="natural_finetuned")
 

@@ -226,7 +226,7 @@ def strange(name: str) -> Analysis:
         "ranks": replace(ranks, names=(name, f"not {name}")),
     }
     frame = whole().bank.frame.assign(state=name, sampler=name, hash=name)
-    return replace(whole(), bank=replace(whole().bank, frame=frame), findings=findings, judged=name)
+    return replace(whole(), bank=replace(whole().bank, frame=frame), findings=findings)
 
 
 @cache

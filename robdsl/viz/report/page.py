@@ -84,7 +84,7 @@ def _head(main: Element, analysis: Analysis, facts: Facts) -> None:
         ("space", f"{bank.space.name}({parameters})"),
         ("architectures", f"{len(bank):,}: {states}"),
         ("left out", f"{bank.left_out:,} of other spaces" if bank.left_out else ""),
-        ("robust accuracy", analysis.judged),
+        ("robust accuracy", _judged(analysis)),
         ("spread", analysis.noise.sentence),
         ("made", facts.made),
     ):
@@ -96,6 +96,22 @@ def _head(main: Element, analysis: Analysis, facts: Facts) -> None:
         "p",
         "The plots need scripts; sentences, tables and data do not.",
         "missing",
+    )
+
+
+def _judged(analysis: Analysis) -> str:
+    """Which accuracy is meant, and of how many it is known."""
+    bank = analysis.bank
+    weights = {
+        "robust_inherited": "with the supernet's weights",
+        "robust_finetuned": "after finetuning",
+        "robust_scratch": "trained from scratch",
+    }
+    said = f"{weights.get(analysis.judged, analysis.judged)}: {bank.known(analysis.judged):,} architectures"
+    return (
+        said
+        if analysis.judged == "robust_finetuned"
+        else f"{said}; {bank.known('robust_finetuned'):,} were finetuned"
     )
 
 
