@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from robdsl.search import write_bank
 from tests.analysis.synthetic import made
 from tests.cli.conftest import Run
+from tests.house.tree import succeed
 
 
 @pytest.fixture
@@ -84,3 +86,15 @@ def test_a_space_of_ones_own(robdsl: Run, few: Path) -> None:
     Path("mine.rob").write_text(text.replace("space cell_based", "space mine"), encoding="utf-8")
     done = robdsl("analyze", "mine.parquet", "--space", "mine.rob", "--json")
     assert done.status == 0 and json.loads(done.out)["space"] == "mine"
+
+
+def test_a_table_is_analyzed_without_torch(few: Path, tmp_path: Path) -> None:
+    program = f"""
+import sys
+from robdsl.cli.main import main
+
+sys.argv = ["robdsl", "analyze", {str(few)!r}, "-o", {str(tmp_path / "r.html")!r}, "--json"]
+status = main()
+print(status, "torch" in sys.modules)
+"""
+    assert succeed([sys.executable, "-c", program], tmp_path).splitlines()[-1] == "0 False"
