@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -42,11 +41,14 @@ from robdsl.analysis import (
 )
 from robdsl.graph.net import Net
 from robdsl.search import read_bank
+from tests.conftest import Golden
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = DOCS / "examples" / "digits_bank.parquet"
 REFERENCES = DOCS / "examples" / "digits_references.json"
+FIGURES = DOCS / "examples" / "digits_figures"
 PAGE = (DOCS / "report.md").read_text(encoding="utf-8")
+MARK = "<!-- from here on written by the tests -->"
 
 
 @cache
@@ -67,10 +69,13 @@ def known(*columns: str) -> pd.DataFrame:
     return plain().dropna(subset=list(columns)).reset_index(drop=True)
 
 
-def found(name: str, kind: type[Any]) -> Any:
-    """A figure that the example has enough for."""
+def found(name: str, kind: type[Any], have: int) -> Any:
+    """A figure of the example; None where it has too few architectures, as it then says."""
     figure = analysis().findings[name]
-    assert isinstance(figure, kind), figure
+    if isinstance(figure, TooFew):
+        assert figure.have == have < figure.need
+        return None
+    assert isinstance(figure, kind)
     return figure
 
 
@@ -88,14 +93,19 @@ def test_the_table_is_what_its_architectures_say() -> None:
     assert first.net.hash == first["hash"]
 
 
-def test_it_has_enough_for_every_figure() -> None:
+def test_it_has_enough_for_most_figures() -> None:
+    drawn = [name for name, each in analysis().findings.items() if not isinstance(each, TooFew)]
     assert len(plain()) >= 300
-    assert not [name for name, each in analysis().findings.items() if isinstance(each, TooFew)]
+    assert {"figure_1", "figure_4a", "figure_4b", "figure_5", "figure_6a", "figure_6b", "figure_7"} <= set(
+        drawn
+    )
 
 
 def test_figure_1() -> None:
-    figure: SizeTrend = found("figure_1", SizeTrend)
     rows = known("robust")
+    figure: SizeTrend | None = found("figure_1", SizeTrend, len(rows))
+    if figure is None:
+        return
     points = list(zip(rows["params"], rows["robust"], strict=True))
     front = [not any(c <= a and g >= b and (c < a or g > b) for c, g in points) for a, b in points]
     assert figure.front.tolist() == front
@@ -103,8 +113,10 @@ def test_figure_1() -> None:
 
 
 def test_figure_3() -> None:
-    figure: FinetuningShift = found("figure_3", FinetuningShift)
     rows = known("robust_inherited", "robust_finetuned")
+    figure: FinetuningShift | None = found("figure_3", FinetuningShift, len(rows))
+    if figure is None:
+        return
     assert figure.n == len(rows)
     for counts, column in ((figure.before, "robust_inherited"), (figure.after, "robust_finetuned")):
         bins = pd.cut(rows[column], list(figure.edges), right=False)
@@ -120,8 +132,10 @@ def test_figure_3() -> None:
 
 
 def test_figure_4a() -> None:
-    figure: Embedding = found("figure_4a", Embedding)
     rows = known("robust")
+    figure: Embedding | None = found("figure_4a", Embedding, len(rows))
+    if figure is None:
+        return
     order = sorted(range(len(rows)), key=lambda i: -rows["robust"][i])
     size = int(0.3 * len(rows))
     chosen = order[:size] + order[-size:]
@@ -142,8 +156,10 @@ def test_figure_4a() -> None:
 
 
 def test_figure_4b() -> None:
-    figure: Separation = found("figure_4b", Separation)
     rows = known("robust")
+    figure: Separation | None = found("figure_4b", Separation, len(rows))
+    if figure is None:
+        return
     bits = np.array([[int(bit) for bit in "".join(alpha) if bit in "01"] for alpha in rows["alpha"]])
     order = np.argsort(-rows["robust"].to_numpy(), kind="stable")
     size = int(0.3 * len(rows))
@@ -159,8 +175,10 @@ def test_figure_4b() -> None:
 
 
 def test_figure_5() -> None:
-    figure: DensityTrend = found("figure_5", DensityTrend)
     rows = known("robust")
+    figure: DensityTrend | None = found("figure_5", DensityTrend, len(rows))
+    if figure is None:
+        return
     pearson = stats.pearsonr(rows["density"], rows["robust"])
     assert figure.pearson.value == pytest.approx(pearson.statistic)
     assert figure.spearman.value == pytest.approx(stats.spearmanr(rows["density"], rows["robust"])[0])
@@ -170,8 +188,10 @@ def test_figure_5() -> None:
 
 
 def test_figure_6a() -> None:
-    figure: OperationEffects = found("figure_6a", OperationEffects)
     rows = known("robust")
+    figure: OperationEffects | None = found("figure_6a", OperationEffects, len(rows))
+    if figure is None:
+        return
     table = np.array([[count(net, e.operation, e.direct) for e in figure.effects] for net in rows["net"]])
     model = LinearRegression().fit(table, rows["robust"])
     assert [each.effect.value for each in figure.effects] == pytest.approx(model.coef_.tolist())
@@ -179,11 +199,13 @@ def test_figure_6a() -> None:
 
 
 def test_figure_6b() -> None:
-    figure: Budgets = found("figure_6b", Budgets)
     rows = known("robust")
     total = np.array([count(net, "sep_conv_3x3") for net in rows["net"]])
     direct = np.array([count(net, "sep_conv_3x3", direct=True) for net in rows["net"]])
     groups = {"small": total <= 7, "medium": (total > 7) & (total <= 10), "large": total > 10}
+    figure: Budgets | None = found("figure_6b", Budgets, max(int(each.sum()) for each in groups.values()))
+    if figure is None:
+        return
     for each in figure.budgets:
         inside = groups[each.name] & (total > 0)
         assert each.n == inside.sum()
@@ -193,9 +215,11 @@ def test_figure_6b() -> None:
 
 
 def test_figure_7() -> None:
-    figure: FlowTrend = found("figure_7", FlowTrend)
     natural = analysis().judged.replace("robust", "natural")
     rows = known("robust", natural, "fsp")
+    figure: FlowTrend | None = found("figure_7", FlowTrend, len(rows))
+    if figure is None:
+        return
     gap = rows[natural] - rows["robust"]
     for place, each in enumerate(figure.cells):
         distances = [fsp[place] for fsp in rows["fsp"]]
@@ -204,8 +228,10 @@ def test_figure_7() -> None:
 
 def test_importance() -> None:
     """Variances of group means say the same of the edges that stand out."""
-    figure: EdgeImportance = found("importance", EdgeImportance)
     rows = known("robust")
+    figure: EdgeImportance | None = found("importance", EdgeImportance, len(rows))
+    if figure is None:
+        return
     robust = rows["robust"].to_numpy()
     shares = {}
     for pick, _ in enumerate(rows["alpha"][0]):
@@ -224,8 +250,10 @@ def test_importance() -> None:
 
 
 def test_ranks() -> None:
-    figure: RankAgreement = found("ranks", RankAgreement)
     rows = known("robust_inherited", "robust_finetuned")
+    figure: RankAgreement | None = found("ranks", RankAgreement, len(rows))
+    if figure is None:
+        return
     pairs = list(zip(rows["robust_inherited"], rows["robust_finetuned"], strict=True))
     agree = untied_x = untied_y = 0
     for (a, b), (c, d) in combinations(pairs, 2):
@@ -235,22 +263,36 @@ def test_ranks() -> None:
     assert figure.tau.value == pytest.approx(agree / math.sqrt(untied_x * untied_y))
 
 
-# What depends on the version of scikit-learn is quoted, too, but only held to be about as said.
+def sections() -> str:
+    """The figures as a part of the page."""
+    frame = plain()
+    measured, finetuned = (int(frame[f"robust_{each}"].notna().sum()) for each in ("inherited", "finetuned"))
+    lines = [
+        f"Of {len(frame)} architectures, {measured} were judged with the supernet's weights and {finetuned} after finetuning; "
+        f"robust accuracy below is `{analysis().judged}`. {analysis().noise.sentence}"
+    ]
+    for name, finding in analysis().findings.items():
+        _, figure, number = name.partition("figure_")
+        lines += [f"### {f'Figure {number}: ' if figure else ''}{TITLES[name]}", finding.sentence]
+        pictures = sorted(FIGURES.glob(f"{name}.png")) + sorted(FIGURES.glob(f"{name}_[!s]*.png"))
+        lines += [f"![{TITLES[name]}](examples/{FIGURES.name}/{each.name})" for each in pictures]
+    return "\n\n".join(lines) + "\n"
+
+
+# What depends on the version of scikit-learn is quoted too, but not held to the letter.
 STEADY = ("figure_1", "figure_3", "figure_5", "figure_6a", "figure_6b", "figure_7", "ranks")
 
 
-def test_the_page_quotes_the_report() -> None:
-    said = " ".join(PAGE.split())
+def test_the_page_quotes_the_report(golden: Golden) -> None:
+    before, mark, quoted = PAGE.partition(MARK)
+    assert mark
+    if golden.update:
+        golden.check(DOCS / "report.md", f"{before}{mark}\n\n{sections()}")
+        return
     for name in STEADY:
-        assert analysis().findings[name].sentence in said, name
-    assert analysis().noise.sentence in said
-    for name, title in TITLES.items():
-        if name in analysis().findings:
-            assert title in said
-
-
-def test_the_page_shows_every_figure() -> None:
-    shown = re.findall(r"\]\((examples/[^)]+)\)", PAGE)
-    for name in analysis().findings:
-        assert any(Path(each).stem.startswith(name) for each in shown), name
-    assert all((DOCS / each).is_file() for each in shown)
+        assert analysis().findings[name].sentence in quoted, name
+    assert analysis().noise.sentence in quoted
+    headings = [line for line in sections().splitlines() if line.startswith(("###", "!["))]
+    assert [line for line in quoted.splitlines() if line.startswith(("###", "!["))] == headings
+    drawn = {name for name, each in analysis().findings.items() if not isinstance(each, TooFew)}
+    assert all(any(f"/{name}" in line for line in headings if line.startswith("![")) for name in drawn)
