@@ -169,16 +169,16 @@ def _ports(side: Sequence[Slot], place: dict[str, int], sizes: Metrics) -> dict[
     Arches arrive to the left of those that leave, so that they are nested; below, the middle is left to rails.
     """
     found: dict[tuple[Slot, str], float] = {}
-    for name in place:
-        arriving = sorted(
-            (slot for slot in side if slot.target == name),
-            key=lambda slot: (place[name] - place[slot.source], slot.rank),
-        )
-        leaving = sorted(
-            (slot for slot in side if slot.source == name),
-            key=lambda slot: (place[name] - place[slot.target], -slot.rank),
-        )
-        middle = [] if all(slot.above for slot in side) else [None]
+    into: dict[str, list[Slot]] = defaultdict(list)
+    out_of: dict[str, list[Slot]] = defaultdict(list)
+    for slot in side:
+        into[slot.target].append(slot)
+        out_of[slot.source].append(slot)
+    rails = not all(slot.above for slot in side)
+    for name in dict.fromkeys([*into, *out_of]):
+        arriving = sorted(into[name], key=lambda slot: (-place[slot.source], slot.rank))
+        leaving = sorted(out_of[name], key=lambda slot: (-place[slot.target], -slot.rank))
+        middle = [None] if rails else []
         ends = [*((slot, "in") for slot in arriving), *middle, *((slot, "out") for slot in leaving)]
         shift = len(arriving) if middle else (len(ends) - 1) / 2
         gap = min(sizes.port, sizes.node * 0.4 / max(1, shift, len(ends) - 1 - shift))
