@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 from robdsl.graph.cell import Cell, CellNode
-from robdsl.graph.operations import Choice
+from robdsl.graph.operations import Choice, Operation, PrimitiveOperation
 from robdsl.graph.shapes import Shape
 
 
@@ -54,6 +54,7 @@ def plan_cell(cell: Cell, choice: Choice) -> CellPlan:
     live = cell.live(choice)
     number = {id(edge): index for index, edge in enumerate(cell.edges)}
     made = []
+    empty: set[str] = set()
     for name in cell.order:
         if name in place or name not in live:
             continue
@@ -64,9 +65,12 @@ def plan_cell(cell: Cell, choice: Choice) -> CellPlan:
         else:
             for edge in cell.entering[name]:
                 for index in (0,) if edge.opens is None else choice[edge.opens]:
-                    if edge.alternatives[index] is not None:
+                    operation = edge.alternatives[index]
+                    if operation is not None and not (edge.source in empty and _is_identity(operation)):
                         sources.append(place[edge.source])
                         edges.append((number[id(edge)], index))
+            if not edges:  # zeros, or sums of nothing but zeros
+                empty.add(name)
         made.append((node, _kind(node, edges), tuple(sources) or (0,), tuple(edges)))
         place[name] = len(place)
     output = place["out"]
@@ -79,6 +83,10 @@ def plan_cell(cell: Cell, choice: Choice) -> CellPlan:
         for index, (node, kind, sources, edges) in enumerate(made)
     )  # fmt: skip
     return CellPlan(len(cell.inputs), nodes, output)
+
+
+def _is_identity(operation: Operation) -> bool:
+    return isinstance(operation, PrimitiveOperation) and operation.primitive.name == "identity"
 
 
 def _kind(node: CellNode, edges: list[tuple[int, int]]) -> Literal["edges", "concat", "sum", "mul", "zeros"]:

@@ -1,6 +1,7 @@
 """Operations as programs over the modules of a supernet: what flows along an edge, and what an open cell makes of it.
 
-They compute, to the bit, what the compiled operations compute, in the same order.
+They compute what the plain compiled operations compute, in the same order; as the compiler's passes do, with one
+ReLU for all edges that read a value.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from robdsl.compiler.modules import zeros
+from robdsl.compiler.modules import add_into, zeros
 from robdsl.compiler.names import module_path
 from robdsl.graph.cell import Cell
 from robdsl.graph.flatten import Step, flatten, part_name
@@ -35,12 +36,12 @@ class Program(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Straight:
-    """Modules one after the other; none for an identity."""
+    """Modules one after the other, on the last value given; none for an identity."""
 
     places: tuple[Place, ...]
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        value = inputs[0]
+        value = inputs[-1]
         for place in self.places:
             value = place.module(value)
         return value
@@ -54,7 +55,7 @@ class Branching:
     """A closed operation whose values part and meet, such as a factorized reduction.
 
     Attributes:
-        steps: after the input, how each value comes from earlier ones; with the module, where there is one.
+        steps: after the values given, how each value comes from earlier ones; with the module, where there is one.
         output: the place of the result.
     """
 
@@ -75,6 +76,19 @@ class Branching:
 
 
 @dataclass(eq=False, slots=True)
+class Alternative:
+    """What may flow along an edge.
+
+    Attributes:
+        relu: where the ReLU is that it begins with, which others share; None where it begins otherwise.
+        rest: what follows the ReLU, or all.
+    """
+
+    relu: Place | None
+    rest: Straight | Branching
+
+
+@dataclass(eq=False, slots=True)
 class OpenCell:
     """A cell whose open edges are closed again and again.
 
@@ -83,31 +97,43 @@ class OpenCell:
         plan: what is chosen now.
     """
 
-    alternatives: tuple[tuple[Program, ...], ...]
+    alternatives: tuple[tuple[Alternative, ...], ...]
     plan: CellPlan
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         values: list[Tensor | None] = list(inputs)
+        rectified: dict[int, Tensor] = {}
         for node in self.plan.nodes:
             operands: list[Tensor] = [values[each] for each in node.sources]  # type: ignore[misc]  # not spent yet
-            for spent in node.spent:
-                values[spent] = None
             if node.kind == "edges":
-                flowing = [
-                    self.alternatives[edge][index](operand)
-                    for (edge, index), operand in zip(node.edges, operands, strict=True)
-                ]
+                flowing = []
+                for source, operand, (edge, index) in zip(node.sources, operands, node.edges, strict=True):
+                    alternative = self.alternatives[edge][index]
+                    if alternative.relu is None:
+                        flowing.append(alternative.rest(operand))
+                        continue
+                    if source not in rectified:
+                        rectified[source] = alternative.relu.module(operand)
+                    flowing.append(alternative.rest(operand, rectified[source]))
                 values.append(_joined("sum", flowing, node.shape))
             else:
                 values.append(_joined(node.kind, operands, node.shape))
+            for spent in node.spent:
+                values[spent] = None
+                rectified.pop(spent, None)
         result = values[self.plan.output]
         assert result is not None
         return result
 
     def modules(self) -> Iterator[nn.Module]:
+        rectified = set()
         for node in self.plan.nodes:
-            for edge, index in node.edges:
-                yield from self.alternatives[edge][index].modules()
+            for source, (edge, index) in zip(node.sources, node.edges, strict=False):
+                alternative = self.alternatives[edge][index]
+                if alternative.relu is not None and source not in rectified:
+                    rectified.add(source)
+                    yield alternative.relu.module
+                yield from alternative.rest.modules()
 
 
 @dataclass(eq=False, slots=True)
@@ -145,7 +171,13 @@ def _joined(kind: str, operands: Sequence[Tensor], shape: Shape) -> Tensor:
     """A value that no module computes."""
     match kind:
         case "sum":
-            return reduce(operator.add, operands)
+            first, *others = operands
+            if not others:
+                return first
+            total = first + others[0]
+            for each in others[1:]:
+                total = add_into(total, each)
+            return total
         case "mul":
             return reduce(operator.mul, operands)
         case "concat":
@@ -190,9 +222,9 @@ class Writer:
         alternatives = tuple(
             tuple(
                 # What no choice needs has no program, and of its modules only those that learn are there.
-                Straight(())
+                Alternative(None, Straight(()))
                 if each is None or edge.target not in live
-                else self._closed(each, _below(key, _below(edge.key, label)))
+                else _led_by_relu(self._closed(each, _below(key, _below(edge.key, label))))
                 for each, label in zip(edge.alternatives, edge.labels, strict=True)
             )
             for edge in cell.edges
@@ -201,7 +233,7 @@ class Writer:
         self.cells.append((cell, made))
         return made
 
-    def _closed(self, operation: Operation, key: str) -> Program:
+    def _closed(self, operation: Operation, key: str) -> Straight | Branching:
         flat = flatten(operation, [operation.in_shape])
         steps = [(step.kind, step.inputs, step.shape, self._place(step, key)) for step in flat.steps[1:]]
         straight = all(
@@ -218,6 +250,21 @@ class Writer:
         place = place_of(self._root, module_path(_below(key, step.key)))
         assert place is not None, f"the supernet has no module for {step.key}"
         return place
+
+
+def _led_by_relu(program: Straight | Branching) -> Alternative:
+    """The program with the ReLU at its beginning, if there is one, taken off."""
+    if isinstance(program, Straight):
+        if program.places and _is_relu(program.places[0]):
+            return Alternative(program.places[0], Straight(program.places[1:]))
+    elif program.steps and _is_relu(program.steps[0][3]):
+        # Called with what enters and with what the ReLU makes of it, the first two values of its steps.
+        return Alternative(program.steps[0][3], Branching(program.steps[1:], program.output))
+    return Alternative(None, program)
+
+
+def _is_relu(place: Place | None) -> bool:
+    return place is not None and type(place.module) is nn.ReLU
 
 
 def _below(key: str, name: str) -> str:
