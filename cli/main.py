@@ -27,6 +27,7 @@ from . import (
     search,
     tables,
     train,
+    tune,
     viz,
 )
 from .console import fail, show_diagnostics
@@ -47,6 +48,7 @@ app.command("export")(genotypes.export)
 app.command("lift")(lift.lift)
 app.command("train")(train.train)
 app.command("attack")(attack.attack)
+app.command("tune")(tune.tune)
 app.command("tables")(tables.tables)
 app.add_typer(search.app, name="search")
 app.command("viz")(viz.viz)

@@ -9,7 +9,16 @@ from torch import fx
 
 from robdsl.compiler.frozen_module import FrozenModule, snapshot
 from robdsl.compiler.lowered_module import LoweredModule
-from robdsl.compiler.passes import CPU_PIPELINE, CUDA_PIPELINE, Pass, Watcher, parse_pipeline, run_pipeline
+from robdsl.compiler.passes import (
+    CPU_PIPELINE,
+    CUDA_PIPELINE,
+    KERNEL_PIPELINE,
+    Pass,
+    Watcher,
+    parse_pipeline,
+    run_pipeline,
+)
+from robdsl.compiler.passes.kernels import can_run
 
 
 def freeze(
@@ -46,10 +55,14 @@ def freeze(
         raise TypeError("this model is frozen already")
     made = snapshot(model)
     if passes is None:
-        passes = CUDA_PIPELINE if _is_on_gpu(model) else CPU_PIPELINE
+        passes = _pipeline_for(model)
     run_pipeline(made, parse_pipeline(passes) if isinstance(passes, str) else passes, watch)
     return made.eval()
 
 
-def _is_on_gpu(model: torch.nn.Module) -> bool:
-    return any(each.is_cuda for each in (*model.parameters(), *model.buffers()))
+def _pipeline_for(model: torch.nn.Module) -> Sequence[Pass]:
+    """The pipeline for the device and dtype of a model's weights."""
+    weights = [each for each in (*model.parameters(), *model.buffers()) if each.is_floating_point()]
+    if not any(each.is_cuda for each in weights):
+        return CPU_PIPELINE
+    return KERNEL_PIPELINE if all(can_run(each.device, each.dtype) for each in weights) else CUDA_PIPELINE

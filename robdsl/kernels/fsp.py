@@ -158,7 +158,7 @@ def launch_gram(a: Tensor, b: Tensor, precision: str) -> Tensor:
     """`fsp_gram` by its kernel."""
     from robdsl.kernels.device.fsp import gram
 
-    grid, named = _cut(a, b, precision)
+    grid, named = _cut("gram", a, b, precision)
     out = _wide_empty(a, len(a), a.shape[1], b.shape[1])
     with torch.cuda.device_of(a):
         gram[grid](nhwc(a), nhwc(b), out, **named)
@@ -169,17 +169,17 @@ def launch_distance(a: Tensor, b: Tensor, a_other: Tensor, b_other: Tensor, prec
     """`fsp_distance` by its kernel."""
     from robdsl.kernels.device.fsp import gram_distance
 
-    grid, named = _cut(a, b, precision)
+    grid, named = _cut("gram_distance", a, b, precision)
     parts = _wide_empty(a, grid[0], grid[1] * grid[2])
     with torch.cuda.device_of(a):
         gram_distance[grid](nhwc(a), nhwc(b), nhwc(a_other), nhwc(b_other), parts, **named)
     return parts.sum(1)
 
 
-def _cut(a: Tensor, b: Tensor, precision: str) -> tuple[tuple[int, int, int], dict[str, Any]]:
+def _cut(kernel: str, a: Tensor, b: Tensor, precision: str) -> tuple[tuple[int, int, int], dict[str, Any]]:
     """The grid of a launch, and its compile-time constants and options."""
     n, channels, height, width = a.shape
-    use = configure("gram", Shape(height, width, channels, b.shape[1]), a.device)
+    use = configure(kernel, Shape(height, width, channels, b.shape[1]), a.device)
     named = {
         "POSITIONS": height * width, "A": channels, "B": b.shape[1], "PRECISION": product_kind(precision, a.dtype),
         "M": use.rows, "BLOCK_A": use.block_c, "BLOCK_B": use.block_o, "num_warps": use.warps,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robdsl.attacks.core.amounts import Amount, to_fraction
+from robdsl.attacks.core.graphed import active_graphs
 from robdsl.attacks.core.interface import DEFAULT_STEP, Attack, Problem
 from robdsl.attacks.core.losses import Loss, dlr, margin, summed_cross_entropy
 from robdsl.attacks.core.query import misclassified
@@ -78,10 +79,13 @@ class PGD(Attack):
         query, ball, labels = problem.query, problem.ball, problem.labels
         size, loss = float(to_fraction(self.step_size)), self._loss()
         images = self._starting_images(problem, random=self.random_start)
+        graphs = active_graphs()
+        if graphs is not None and graphs.climb(query, ball, images, labels, loss, size, self.steps):
+            return images
         scratch = torch.empty_like(images)
         for _ in range(self.steps):
             gradient, _, _ = query.gradient(images, labels, loss)
-            ball.project_(ball.climb_(images, gradient, size, scratch))
+            ball.ascend_(images, gradient, size, scratch)
         return images
 
     def _climb_skipping(self, problem: Problem) -> Tensor:
@@ -96,7 +100,7 @@ class PGD(Attack):
                 problem, images, gradient = problem.select(keep), images[keep], gradient[keep]
                 if not len(keep):
                     break
-            problem.ball.project_(problem.ball.climb_(images, gradient, size, torch.empty_like(images)))
+            problem.ball.ascend_(images, gradient, size, torch.empty_like(images))
         return remaining.finish(images)
 
     def _loss(self) -> Loss:

@@ -1,7 +1,13 @@
 """Rewritings of compiled models that keep what they compute; docs/passes.md shows each, before and after."""
 
 from robdsl.compiler.passes.base import Mode, Pass, graphs_of, rebuilt
-from robdsl.compiler.passes.catalog import CPU_PIPELINE, CUDA_PIPELINE, PASSES, TRAIN_PIPELINE
+from robdsl.compiler.passes.catalog import (
+    CPU_PIPELINE,
+    CUDA_PIPELINE,
+    KERNEL_PIPELINE,
+    PASSES,
+    TRAIN_PIPELINE,
+)
 from robdsl.compiler.passes.pipeline import (
     PipelineError,
     Watcher,
@@ -12,6 +18,6 @@ from robdsl.compiler.passes.pipeline import (
 )
 
 __all__ = [
-    "CPU_PIPELINE", "CUDA_PIPELINE", "PASSES", "TRAIN_PIPELINE", "Mode", "Pass", "PipelineError", "Watcher", "check_mode",
-    "format_pipeline", "graphs_of", "parse_pipeline", "rebuilt", "run_pipeline",
+    "CPU_PIPELINE", "CUDA_PIPELINE", "KERNEL_PIPELINE", "PASSES", "TRAIN_PIPELINE", "Mode", "Pass", "PipelineError",
+    "Watcher", "check_mode", "format_pipeline", "graphs_of", "parse_pipeline", "rebuilt", "run_pipeline",
 ]  # fmt: skip

@@ -1,0 +1,85 @@
+"""Modules of frozen graphs that call the operations of `robdsl.kernels`, with constants for weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from robdsl.kernels import separable_pair, separable_sum
+
+#: Of a stage: depthwise (C, 3, 3), pointwise (O, C), bias (O,) or None.
+StageWeights = tuple[Tensor, Tensor, Tensor | None]
+
+
+class SeparableSum(nn.Module):
+    """``sum of stages(xs) + sum of addends``; takes as many maps as it has stages, then the addends.
+
+    Args:
+        stages: the weights of each, all of one shape.
+        stride: of their depthwise convolutions.
+        precision: see `robdsl.kernels.precision`.
+    """
+
+    depthwise: Tensor
+    pointwise: Tensor
+    bias: Tensor | None
+
+    def __init__(self, stages: Sequence[StageWeights], stride: int, precision: str) -> None:
+        super().__init__()
+        biases = [bias for _, _, bias in stages if bias is not None]
+        _keep(self, "depthwise", torch.stack([each for each, _, _ in stages]))
+        _keep(self, "pointwise", torch.stack([each for _, each, _ in stages]))
+        _keep(self, "bias", torch.stack(biases).sum(0) if biases else None)
+        self.stride, self.precision = stride, precision
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        terms = len(self.depthwise)
+        return separable_sum(
+            maps[:terms], self.depthwise, self.pointwise, self.bias, maps[terms:], self.stride, self.precision
+        )
+
+    def extra_repr(self) -> str:
+        terms, outputs, channels = self.pointwise.shape
+        return f"{terms} x ({channels} -> {outputs}), stride={self.stride}, {self.precision}"
+
+
+class SeparablePair(nn.Module):
+    """``second(first(x)) + sum of addends``; takes the map, then the addends.
+
+    Args:
+        first: the weights of the stage that reads the map.
+        second: of the one after it, of stride 1.
+        stride: of the first.
+        precision: see `robdsl.kernels.precision`.
+    """
+
+    depthwise_1: Tensor
+    pointwise_1: Tensor
+    bias_1: Tensor | None
+    depthwise_2: Tensor
+    pointwise_2: Tensor
+    bias_2: Tensor | None
+
+    def __init__(self, first: StageWeights, second: StageWeights, stride: int, precision: str) -> None:
+        super().__init__()
+        for place, weights in enumerate((first, second), start=1):
+            for name, each in zip(("depthwise", "pointwise", "bias"), weights, strict=True):
+                _keep(self, f"{name}_{place}", each)
+        self.stride, self.precision = stride, precision
+
+    def forward(self, x: Tensor, *addends: Tensor) -> Tensor:
+        return separable_pair(
+            x, self.depthwise_1, self.pointwise_1, self.bias_1, self.depthwise_2, self.pointwise_2, self.bias_2,
+            addends, self.stride, self.precision,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        middle, channels = self.pointwise_1.shape
+        return f"{channels} -> {middle} -> {len(self.pointwise_2)}, stride={self.stride}, {self.precision}"
+
+
+def _keep(module: nn.Module, name: str, tensor: Tensor | None) -> None:
+    kept = None if tensor is None else tensor.detach().contiguous()
+    module.register_buffer(name, kept, persistent=False)

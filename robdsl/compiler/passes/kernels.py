@@ -1,0 +1,176 @@
+"""The pass over frozen models that calls the operations of `robdsl.kernels`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, fx, nn
+
+from robdsl.compiler.frozen_module import COMPUTED, put
+from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
+from robdsl.compiler.lowered_module import LoweredModule
+from robdsl.compiler.passes.base import Mode, Pass
+from robdsl.compiler.passes.facts import is_relu, is_sum, like, operand, operands, primitive, replace
+from robdsl.kernels import DEFAULT_PRECISION
+
+
+@dataclass(frozen=True)
+class FuseStages(Pass):
+    """ReLU, depthwise and pointwise convolution are one operation, with the sum that they end in.
+
+    ``s = point_a(depth_a(relu(x))) + point_b(depth_b(relu(y))) + z`` -> ``s = separable_sum(x, y, z)``.
+
+    On a GPU a kernel of robdsl.kernels computes it; elsewhere its reference does, so this is for GPUs.
+
+    Args:
+        pairs: also make one operation of two stages of which the second alone reads the first.
+        tf32: products in tf32, not in the default precision, which is nearly float32.
+    """
+
+    pairs: bool = False
+    tf32: bool = False
+
+    name: ClassVar[str] = "fuse-stages"
+    mode: ClassVar[Mode] = "eval"
+
+    def change(self, module: LoweredModule) -> bool:
+        changed = False
+        for node in list(module.graph.nodes):
+            if node._erased:
+                continue
+            if is_sum(node) and not any(is_sum(user) and len(node.users) == 1 for user in node.users):
+                changed = self._fuse_sum(module, node) or changed
+        for node in reversed(list(module.graph.nodes)):
+            if node._erased:
+                continue
+            stage = _stage(module, node) if node.users else None
+            if stage is not None:
+                left = list(node.all_input_nodes)
+                replace(node, self._fused(module, node, [stage], []))
+                _sweep(left)
+                changed = True
+        return changed
+
+    def _fuse_sum(self, module: LoweredModule, node: fx.Node) -> bool:
+        """Makes one operation of all stages of one geometry that a sum adds up, whose other parts they add."""
+        families: dict[Hashable, list[_Stage]] = defaultdict(list)
+        others: list[fx.Node] = []
+        for term in _terms(node):
+            stage = _stage(module, term) if len(term.users) == 1 else None
+            if stage is None:
+                others.append(term)
+            else:
+                alone = self.pairs and _first(module, stage) is not None
+                families[stage.pointwise.shape, stage.stride, term if alone else None].append(stage)
+        for family in families.values():
+            others = [self._fused(module, node, family, others)]
+        if not families:
+            return False
+        left = list(node.all_input_nodes)
+        replace(node, others[0])
+        _sweep(left)
+        return True
+
+    def _fused(
+        self, module: LoweredModule, node: fx.Node, family: Sequence[_Stage], addends: Sequence[fx.Node]
+    ) -> fx.Node:
+        """A node before `node` that computes a sum of stages and other values."""
+        precision = "tf32" if self.tf32 else DEFAULT_PRECISION
+        first = _first(module, family[0]) if self.pairs and len(family) == 1 else None
+        made: nn.Module
+        if first is not None:
+            made = SeparablePair(first.weights, family[0].weights, first.stride, precision)
+            inputs = [first.x]
+        else:
+            made = SeparableSum([stage.weights for stage in family], family[0].stride, precision)
+            inputs = [stage.x for stage in family]
+        graph = module.graph
+        with graph.inserting_before(node):
+            name = f"{family[0].node.name}_fused"
+            value = graph.create_node("call_module", f"{COMPUTED}.{name}", (*inputs, *addends), {}, name)
+            put(module, like(value, node), made)
+        return value
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """relu(x), a depthwise 3x3 and a pointwise convolution, whose result is `node`."""
+
+    node: fx.Node
+    relu: fx.Node
+    x: fx.Node
+    depthwise: Tensor
+    pointwise: Tensor
+    bias: Tensor | None
+    stride: int
+
+    @property
+    def weights(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        return self.depthwise, self.pointwise, self.bias
+
+
+def _stage(module: LoweredModule, node: fx.Node) -> _Stage | None:
+    """The stage whose last convolution a node is, if it is one and nothing else reads what is between."""
+    outer = _conv(module, node)
+    if outer is None or outer.kernel_size != (1, 1) or outer.stride != (1, 1) or outer.groups != 1:
+        return None
+    between = operand(node)
+    inner = _conv(module, between)
+    if inner is None or len(between.users) > 1 or outer.padding != (0, 0):
+        return None
+    shape = inner.kernel_size, inner.padding, inner.dilation
+    if shape != ((3, 3), (1, 1), (1, 1)) or not inner.groups == inner.in_channels == inner.out_channels:
+        return None
+    relu = operand(between)
+    if inner.stride not in ((1, 1), (2, 2)) or not is_relu(module, relu):
+        return None
+    pointwise = outer.weight.flatten(1)
+    bias = outer.bias
+    if inner.bias is not None:
+        through = pointwise @ inner.bias
+        bias = through if bias is None else bias + through
+    return _Stage(node, relu, operand(relu), inner.weight.squeeze(1), pointwise, bias, inner.stride[0])
+
+
+def _first(module: LoweredModule, second: _Stage) -> _Stage | None:
+    """The stage that another reads, and nobody else does."""
+    if second.stride != 1 or len(second.relu.users) > 1 or len(second.x.users) > 1:
+        return None
+    return _stage(module, second.x)
+
+
+def _sweep(nodes: list[fx.Node]) -> None:
+    """Erases those of the nodes that nothing reads any more, and what only they read."""
+    while nodes:
+        node = nodes.pop()
+        if not node.users and node.op != "placeholder" and not node._erased:
+            nodes += node.all_input_nodes
+            node.graph.erase_node(node)
+
+
+def _conv(module: LoweredModule, node: fx.Node) -> nn.Conv2d | None:
+    found = primitive(module, node)
+    return found if type(found) is nn.Conv2d and found.padding_mode == "zeros" else None
+
+
+def _terms(node: fx.Node) -> list[fx.Node]:
+    """What a sum adds up, through the sums that only it reads."""
+    found: list[fx.Node] = []
+    for each in operands(node):
+        found += _terms(each) if is_sum(each) and len(each.users) == 1 else [each]
+    return found
+
+
+def can_run(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether kernels, not their references, would compute a model there."""
+    from robdsl.kernels import available
+
+    return (
+        device.type == "cuda"
+        and dtype in (torch.float32, torch.float16, torch.bfloat16)
+        and bool(available())
+    )

@@ -1,0 +1,91 @@
+"""Frozen models through the operations of robdsl.kernels compute what they computed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import robdsl
+from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
+from robdsl.compiler.passes import KERNEL_PIPELINE, Pass
+from robdsl.compiler.passes.kernels import FuseStages
+from tests.compiler.passes.drawn import hold_frozen, images_for, plain_model
+from tests.compiler.test_published_figures import (
+    FIGURES,
+    agree,
+    figures,
+    loss_of,
+    model_with_reference_weights,
+)
+from tests.house.tree import ROOT
+from tests.reference import images
+
+WITH_PAIRS: tuple[Pass, ...] = tuple(
+    FuseStages(pairs=True) if isinstance(each, FuseStages) else each for each in KERNEL_PIPELINE
+)
+PIPELINES = pytest.mark.parametrize("pipeline", [KERNEL_PIPELINE, WITH_PAIRS], ids=["stages", "pairs"])
+
+
+def small(name: str) -> robdsl.Net:
+    return (
+        robdsl.load(name, width=4, layers=3)
+        if name != "robnet_free"
+        else robdsl.load_space("cell_free", width=4, layers=3).sample(3)
+    )
+
+
+@PIPELINES
+@pytest.mark.parametrize("name", ["robnet_free", "robnet_large"])
+def test_the_same_function(name: str, pipeline: tuple[Pass, ...]) -> None:
+    frozen = hold_frozen(small(name), pipeline)
+    kinds = {type(each) for each in frozen.modules()} & {SeparableSum, SeparablePair}
+    assert kinds == {SeparablePair if pipeline is WITH_PAIRS else SeparableSum}
+
+
+def test_all_separable_convolutions_are_fused() -> None:
+    net = small("robnet_large")
+    frozen = robdsl.freeze(plain_model(net), KERNEL_PIPELINE)
+    left = [
+        each
+        for each in frozen.modules()
+        if isinstance(each, torch.nn.Conv2d) and each.groups == each.in_channels > 1
+    ]
+    assert not left
+
+
+def test_it_survives_pickling_and_export() -> None:
+    net = small("robnet_large")
+    frozen = robdsl.freeze(plain_model(net).float(), WITH_PAIRS)
+    x = images_for(net).float()
+    expected = frozen(x)
+    assert torch.equal(pickle.loads(pickle.dumps(frozen))(x), expected)
+    exported = torch.export.export(frozen, (x,)).module()
+    torch.testing.assert_close(exported(x), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["robnet_large", "robnet_free"])
+def test_the_published_figures_hold(name: str) -> None:
+    frozen = robdsl.freeze(model_with_reference_weights(name).eval(), KERNEL_PIPELINE)
+    x = images(FIGURES[name]["batch"], FIGURES[name]["size"]).requires_grad_()
+    logits = frozen(x)
+    agree(logits.detach(), figures(name, "logits"))
+    (gradient,) = torch.autograd.grad(loss_of(logits), x)
+    assert gradient.isfinite().all()
+
+
+def test_each_operation_keeps_its_bound_inside_a_net() -> None:
+    """A frozen net in Triton's interpreter: every fused operation against float64, given the same inputs."""
+    command = [sys.executable, "-W", "error", "-m", "tests.kernels.interpreted_net"]
+    environment = os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    shares = json.loads(done.stdout)
+    assert len(shares) > 10
+    assert all(share <= 1 for share in shares)
