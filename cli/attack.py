@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,7 +64,7 @@ def attack(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="Where to keep findings and report.  [default: runs/attack-NET-DATA]"
+            "-o", "--output", help="Where to keep findings and reports.  [default: runs/attack-NET-DATA]"
         ),
     ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Show every class as well.")] = False,
@@ -79,12 +78,14 @@ def attack(
 ) -> None:
     """Attack a net and count what it still gets right; the same command goes on after any interruption.
 
+    The report goes to report.json in the folder, or beside those of other attacks, as report-2.json and so on.
+
     Example: robdsl attack runs/robnet_small-digits-pgd/net.rob --weights runs/robnet_small-digits-pgd/best.safetensors
     """
     import robdsl
     from robdsl.attacks import UnknownAttackError, parse_attacks
     from robdsl.data import joined, load_data
-    from robdsl.evaluation import evaluate
+    from robdsl.evaluation import evaluate, keep_report
 
     if split not in ("test", "val", "train"):
         raise typer.BadParameter(f"`{split}` is not one of test, val, train", param_hint="--split")
@@ -127,13 +128,13 @@ def attack(
             )
         if not is_first():
             return
-        described = {"net": found.name, **report.to_json(), "paper_row": report.paper_row(found.cost.params)}
-        robdsl.files.write_atomic(folder / "report.json", json.dumps(described, indent=2).encode())
+        beside = {"net": found.name, "paper_row": report.paper_row(found.cost.params)}
+        kept = keep_report(folder, report, **beside)
     if as_json:
-        show_json(described)
+        show_json({**beside, **report.to_json(), "report": str(kept)})
     else:
         _show(found, report, per_class)
-        out.print(f"report: {folder / 'report.json'}", markup=False)
+        out.print(f"report: {kept}", markup=False)
 
 
 def _model(net: Net, weights: Path, device: torch.device) -> nn.Module:

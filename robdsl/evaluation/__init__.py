@@ -7,6 +7,7 @@ from robdsl.evaluation.manifest import Json, Manifest, describe_data, make_manif
 from robdsl.evaluation.placement import model_device, model_dtype
 from robdsl.evaluation.progress import EvaluationProgress
 from robdsl.evaluation.report import PAPER_COLUMNS, AttackReport, Report
+from robdsl.evaluation.shelf import keep_report
 
 __all__ = [
     "PAPER_COLUMNS",
@@ -19,6 +20,7 @@ __all__ = [
     "Report",
     "describe_data",
     "evaluate",
+    "keep_report",
     "make_manifest",
     "model_device",
     "model_dtype",

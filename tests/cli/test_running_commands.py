@@ -54,6 +54,16 @@ def test_train_then_attack(robdsl: Run) -> None:
     assert "natural" in table.out
     assert "95% interval" in table.out
 
+    # Three evaluations, three reports; the first one's again is its own.
+    assert report["report"] == "runs/attack-tiny-digits/report.json"
+    assert "report: runs/attack-tiny-digits/report-2.json" in table.out
+    for seed, name in ((1, "report-3.json"), (0, "report-2.json")):
+        more = robdsl(
+            "attack", folder / "net.rob", "--weights", folder / "best.safetensors", "--attack", "fgsm", "--limit", 64,
+            "--device", "cpu", "--seed", seed,
+        )  # fmt: skip
+        assert f"report: runs/attack-tiny-digits/{name}" in more.out
+
 
 def test_attack_says_what_is_wrong(robdsl: Run) -> None:
     folder = _train(robdsl)
