@@ -18,17 +18,22 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Compile RobNet-free, report on it, draw it, train a small RobNet on digits, attack it
-	$(BIN)/robdsl compile archs/robnet_free.rob -o build/robnet_free.py
+	@printf '\n1. An architecture is a text file. RobNet-free has 20 cells of its own:\n\n'
 	$(BIN)/robdsl info archs/robnet_free.rob
 	$(BIN)/robdsl viz archs/robnet_free.rob -o build/robnet_free.html
 	$(BIN)/robdsl viz archs/robnet_free.rob --all-cells -o build/robnet_free_cells.png
-	$(BIN)/python -c "import torch, robdsl; \
+	@printf '\n2. It compiles to a torch.fx module, or to Python that needs only torch:\n\n'
+	$(BIN)/robdsl compile archs/robnet_free.rob -o build/robnet_free.py
+	@$(BIN)/python -c "import torch, robdsl; \
 		model = robdsl.compile(robdsl.load('archs/robnet_free.rob')).eval(); \
 		print('two images in, logits out:', tuple(model(torch.rand(2, 3, 32, 32)).shape))"
-	$(BIN)/robdsl train robnet_small --set width=4 --set layers=3 --data digits --epochs 3 --steps 2 \
-		--device cpu --channels-last -o build/demo
+	@printf '\n3. A far smaller RobNet, trained against attacks on handwritten digits (about a minute):\n\n'
+	$(BIN)/robdsl train robnet_small --set width=4 --set layers=3 --data digits --epochs 3 --batch 32 --lr 0.2 \
+		--steps 2 --step-size 4/255 --device cpu --channels-last -o build/demo
+	@printf '\n4. What it still gets right when its test images are attacked (half a minute):\n\n'
 	$(BIN)/robdsl attack build/demo/net.rob --weights build/demo/best.safetensors --data digits \
 		--attack fgsm,pgd20 --limit 180 --device cpu -o build/demo/attack
+	@printf '\nLook at build/robnet_free.html and build/robnet_free_cells.png; `$(BIN)/robdsl --help` lists the rest.\n'
 
 # Cell-free and cell-based share a supernet. Of each space 150 nets are measured with its weights, FSP rejects the worst
 # quarter of the cell-free ones, the best are finetuned; the very best and the median are trained from scratch.

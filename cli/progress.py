@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.live import Live
@@ -12,7 +13,7 @@ from .console import err
 from .running import clock
 
 if TYPE_CHECKING:
-    from robdsl.evaluation import EvaluationProgress
+    from robdsl.evaluation import EvaluationProgress, Json
     from robdsl.training import Event
 
 #: Seconds between two plain lines.
@@ -73,18 +74,19 @@ def show_training(line: Line, event: Event) -> None:
             line.lasting(f"{_epoch_line(event.record)}, {clock(event.seconds_left)} left")
 
 
-def _epoch_line(record: dict) -> str:  # type: ignore[type-arg]
-    said = [f"epoch {int(record['epoch']) + 1}", f"loss {float(record['loss']):.3f}"]
+def _epoch_line(record: Mapping[str, Json]) -> str:
+    """A line of ``history.jsonl`` in words; an accuracy that was not judged is left out."""
+    epoch, loss = record["epoch"], record["loss"]
+    assert isinstance(epoch, int) and isinstance(loss, float)
+    said = [f"epoch {epoch + 1}", f"loss {loss:.3f}"]
     for key, text in (
         ("val_natural", "natural"),
         ("val_robust", "robust"),
         ("train_robust", "robust in training"),
     ):
-        value = record.get(key)
-        if isinstance(value, dict):
-            value = value.get("accuracy")
-        if isinstance(value, int | float):
-            said.append(f"{text} {100 * value:.1f}%")
+        accuracy = record.get(key)
+        if isinstance(accuracy, float):
+            said.append(f"{text} {100 * accuracy:.1f}%")
     return ", ".join(said)
 
 
