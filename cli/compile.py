@@ -13,6 +13,8 @@ from robdsl.graph.net import Net
 
 from .console import fail, find, out, settings, show_diagnostics, show_json, working
 from .info import describe_net, headline, net_name
+from .passes import TARGETS, pipeline_of, show_passes
+from .passes import explain as explain_passes
 
 if TYPE_CHECKING:
     from torch import fx
@@ -35,6 +37,22 @@ def compile(
         Path | None, typer.Option(help="Weights for pt2 and onnx.  [default: fresh ones]")
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of fresh weights.")] = 0,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Write nothing; show what each pass does to the cost of a step.")
+    ] = False,
+    target: Annotated[
+        str, typer.Option(metavar="cpu|sm_80|sm_90", help="What --explain reckons for.")
+    ] = "cpu",
+    passes: Annotated[
+        str | None,
+        typer.Option(metavar="PIPELINE", help="What to freeze with.  [default: what pays on the target]"),
+    ] = None,
+    print_after: Annotated[
+        str | None, typer.Option(metavar="PASS", help="Write nothing; show the code as it is after a pass.")
+    ] = None,
+    time_passes: Annotated[
+        bool, typer.Option("--time-passes", help="Write nothing; show how long each pass takes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check a file, compile its net and write the artifact: by default a readable PyTorch module that needs only torch.
@@ -45,14 +63,28 @@ def compile(
         raise typer.BadParameter(f"`{emit}` is not one of {', '.join(KINDS)}", param_hint="--emit")
     if weights is not None and emit not in ("pt2", "onnx"):
         raise typer.BadParameter(f"a {emit} file holds no weights", param_hint="--weights")
+    if target not in TARGETS:
+        raise typer.BadParameter(f"`{target}` is not one of {', '.join(TARGETS)}", param_hint="--target")
+    if passes is not None and not (explain or print_after or time_passes):
+        raise typer.BadParameter(
+            "artifacts are written as the text has them; passes are for --explain, --print-after, --time-passes",
+            param_hint="--passes",
+        )
     path = find(file)
     started = time.perf_counter()
     found = load(path, net_name(file, path, net), **settings(set_ or []))
     show_diagnostics(found.warnings)
-    target = output or Path(f"{found.name}{KINDS[emit]}")
-    if target.exists() and path.exists() and target.samefile(path):
-        raise typer.Exit(fail(f"{target} is the file that is being compiled; name another with -o"))
-    if str(target) == "-" and emit in ("pt2", "onnx"):
+    if explain or print_after is not None or time_passes:
+        pipeline = pipeline_of(passes)
+        if explain:
+            explain_passes(found, target, pipeline, times=time_passes, as_json=as_json)
+        if print_after is not None or (time_passes and not explain):
+            show_passes(found, pipeline, print_after, times=time_passes and not explain)
+        return
+    written = output or Path(f"{found.name}{KINDS[emit]}")
+    if written.exists() and path.exists() and written.samefile(path):
+        raise typer.Exit(fail(f"{written} is the file that is being compiled; name another with -o"))
+    if str(written) == "-" and emit in ("pt2", "onnx"):
         raise typer.BadParameter(f"a {emit} file is not text", param_hint="--output")
 
     with working(f"compiling {found.name}"):
@@ -60,22 +92,24 @@ def compile(
         from robdsl.compiler.emit import emit as write
 
         try:
-            if str(target) == "-":
+            if str(written) == "-":
                 typer.echo(emit_text(found, emit), nl=False)
                 return
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write(found, emit, target, _model(found, weights, seed) if emit in ("pt2", "onnx") else None)
+            written.parent.mkdir(parents=True, exist_ok=True)
+            write(found, emit, written, _model(found, weights, seed) if emit in ("pt2", "onnx") else None)
         except EmitError as error:
             raise typer.Exit(fail(str(error))) from None
     seconds = time.perf_counter() - started
     if as_json:
-        show_json({"written": str(target), "emit": emit, "seconds": round(seconds, 3), **describe_net(found)})
+        show_json(
+            {"written": str(written), "emit": emit, "seconds": round(seconds, 3), **describe_net(found)}
+        )
         return
     title, *rest = headline(found)
     out.print(f"[bold]{title}[/]")
     for line in rest:
         out.print(f"  {line}")
-    out.print(f"wrote {target} ({target.stat().st_size / 1024:,.0f} KiB) in {seconds:.1f} s", markup=False)
+    out.print(f"wrote {written} ({written.stat().st_size / 1024:,.0f} KiB) in {seconds:.1f} s", markup=False)
 
 
 def _model(net: Net, weights: Path | None, seed: int) -> fx.GraphModule:

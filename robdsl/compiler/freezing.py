@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import fx
+from torch import fx, nn
 
+from robdsl.compiler.cost import MACHINES, Machine, choose
 from robdsl.compiler.frozen_module import FrozenModule, snapshot
-from robdsl.compiler.lowered_module import LoweredModule
+from robdsl.compiler.lowered_module import ROB_NET, LoweredModule
 from robdsl.compiler.passes import (
-    CPU_PIPELINE,
-    CUDA_PIPELINE,
+    FOLDING,
     KERNEL_PIPELINE,
+    MERGING,
     Pass,
     Watcher,
     parse_pipeline,
     run_pipeline,
+    writing,
 )
 from robdsl.compiler.passes.kernels import can_run
 
@@ -55,14 +57,34 @@ def freeze(
         raise TypeError("this model is frozen already")
     made = snapshot(model)
     if passes is None:
-        passes = _pipeline_for(model)
+        if _runs_kernels(model):
+            passes = KERNEL_PIPELINE
+        else:
+            run_pipeline(made, FOLDING, watch)
+            passes = _remaining(made)
     run_pipeline(made, parse_pipeline(passes) if isinstance(passes, str) else passes, watch)
-    return made.eval()
+    return made
 
 
-def _pipeline_for(model: torch.nn.Module) -> Sequence[Pass]:
-    """The pipeline for the device and dtype of a model's weights."""
+def _runs_kernels(model: nn.Module) -> bool:
+    """Whether kernels take the device and the dtype of a model's weights."""
     weights = [each for each in (*model.parameters(), *model.buffers()) if each.is_floating_point()]
-    if not any(each.is_cuda for each in weights):
-        return CPU_PIPELINE
-    return KERNEL_PIPELINE if all(can_run(each.device, each.dtype) for each in weights) else CUDA_PIPELINE
+    return any(each.is_cuda for each in weights) and all(can_run(each.device, each.dtype) for each in weights)
+
+
+def machine_of(model: nn.Module) -> Machine:
+    """The machine of the cost model that is like the one that a model is on."""
+    device = next((each.device for each in (*model.parameters(), *model.buffers()) if each.is_cuda), None)
+    if device is None:
+        return MACHINES["cpu"]
+    return MACHINES["sm_90" if torch.cuda.get_device_capability(device) >= (9, 0) else "sm_80"]
+
+
+def _remaining(folded: FrozenModule) -> Sequence[Pass]:
+    """What follows the folding of constants: the merging that the cost model chooses, and the writing."""
+    machine, net = machine_of(folded), folded.meta.get(ROB_NET)
+    on_cpu = machine.name == "cpu"
+    # Of a model whose net is not known no shape is, and so no cost.
+    unknown = () if on_cpu else MERGING[-1]
+    merging = unknown if net is None else choose(folded, net.image, machine).merging
+    return (*merging, *writing(channels_last=on_cpu))

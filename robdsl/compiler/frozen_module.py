@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from typing import Any, NoReturn, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn, Self, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
 
 from robdsl.compiler.lowered_module import LoweredModule, install, is_primitive
 from robdsl.compiler.modules import Affine
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 #: Under this name a graph holds the modules that compute. No text can name it: such a name gets more underscores.
 COMPUTED = "_frozen"
@@ -131,13 +133,11 @@ def constant(module: nn.Module) -> nn.Module:
     """A primitive with constants for its weights: a copy, of which no tensor is in the `state_dict`."""
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         return Affine(*scale_and_shift(module), dims=2 if isinstance(module, nn.BatchNorm1d) else 4)
-    made = copy.deepcopy(module).eval()
-    for part in made.modules():
-        tensors = {**part._parameters, **part._buffers}
-        part._parameters.clear()
-        for name, tensor in tensors.items():
-            part._buffers[name] = None if tensor is None else tensor.detach()
-            part._non_persistent_buffers_set.add(name)
+    made = bare(module)
+    tensors = {**module._parameters, **module._buffers}
+    _hold(made, {name: None if each is None else each.detach().clone() for name, each in tensors.items()})
+    for name, child in module.named_children():
+        made._modules[name] = constant(child)
     return made
 
 
@@ -152,25 +152,46 @@ def scale_and_shift(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tens
         return scale, shift + norm.bias if norm.affine else shift
 
 
-def convolution(
-    weight: Tensor, bias: Tensor | None, like: nn.Conv2d, *, groups: int | None = None
-) -> nn.Conv2d:
+def convolution(weight: Tensor, bias: Tensor | None, like: nn.Conv2d) -> nn.Conv2d:
     """A convolution with constants for weights, and the geometry of another.
 
     Args:
         weight: out x in / groups x kernel x kernel.
         bias: out; None for none.
-        like: gives stride, padding and dilation, and the groups unless they are given.
-        groups: how many groups.
+        like: gives stride, padding, dilation and groups.
     """
-    groups = like.groups if groups is None else groups
-    geometry: Any = (tuple(weight.shape[2:]), like.stride, like.padding, like.dilation, groups)
-    with torch.device("meta"):
-        made = nn.Conv2d(weight.shape[1] * groups, weight.shape[0], *geometry)
+    made = bare(like)
+    made.out_channels, made.in_channels = weight.shape[0], weight.shape[1] * like.groups
+    made.kernel_size = weight.shape[2], weight.shape[3]
+    _hold(made, {"weight": weight, "bias": bias})
+    return made
+
+
+def linear(weight: Tensor, bias: Tensor, like: nn.Linear) -> nn.Linear:
+    """A linear layer with constants for weights: out x in, and out."""
+    made = bare(like)
+    made.out_features, made.in_features = weight.shape
+    _hold(made, {"weight": weight, "bias": bias})
+    return made
+
+
+def bare(module: _Module) -> _Module:
+    """A copy of a module without its tensors; its children are still those of the original."""
+    made: _Module = object.__new__(type(module))
+    for name, value in vars(module).items():
+        vars(made)[name] = value.copy() if isinstance(value, dict | set) else value
     made._parameters.clear()
-    for name, tensor in (("weight", weight), ("bias", bias)):
-        made.register_buffer(name, None if tensor is None else tensor.detach(), persistent=False)
-    return made.eval()
+    made._buffers.clear()
+    made._non_persistent_buffers_set.clear()
+    made.training = False
+    return made
+
+
+def _hold(module: nn.Module, tensors: Mapping[str, Tensor | None]) -> None:
+    """Gives a bare module its tensors, as constants."""
+    for name, tensor in tensors.items():
+        module._buffers[name] = None if tensor is None else tensor.detach()
+        module._non_persistent_buffers_set.add(name)
 
 
 def put(module: LoweredModule, node: fx.Node, made: nn.Module) -> None:

@@ -14,7 +14,7 @@ from functools import lru_cache
 import torch
 from torch import fx, nn
 
-from robdsl.compiler.lowered_module import ROB_SPAN, STACK_TRACE, LoweredModule
+from robdsl.compiler.lowered_module import ROB_NET, ROB_SPAN, STACK_TRACE, LoweredModule
 from robdsl.compiler.modules import ModuleMaker, zeros
 from robdsl.compiler.names import module_path, value_name
 from robdsl.compiler.passes import (
@@ -32,9 +32,6 @@ from robdsl.graph.operations import CellOperation, Operation
 from robdsl.graph.shapes import show
 from robdsl.graph.values import show_value
 from robdsl.graph.views import input_shapes
-
-#: The key in a compiled module's ``meta`` under which it keeps the `Net` that it was compiled from.
-ROB_NET = "rob_net"
 
 
 def compile(

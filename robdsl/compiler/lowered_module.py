@@ -27,6 +27,9 @@ from torch.fx.node import map_aggregate
 #: in which torch's own tools show places.
 ROB_SPAN, STACK_TRACE = "rob_span", "stack_trace"
 
+#: The key in a compiled model's ``meta`` under which it keeps the `Net` that it was compiled from.
+ROB_NET = "rob_net"
+
 _ASSIGNED = re.compile(r"\s+(\w+)(?: : [^=]+)? = ")
 _serial = count()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from robdsl.compiler.lower import ROB_NET
+from robdsl.compiler.lowered_module import ROB_NET
 from robdsl.graph.net import Net
 
 

@@ -4,9 +4,13 @@ from robdsl.compiler.passes.base import Mode, Pass, graphs_of, rebuilt
 from robdsl.compiler.passes.catalog import (
     CPU_PIPELINE,
     CUDA_PIPELINE,
+    FOLDING,
     KERNEL_PIPELINE,
+    MERGING,
     PASSES,
     TRAIN_PIPELINE,
+    freezing_pipeline,
+    writing,
 )
 from robdsl.compiler.passes.pipeline import (
     PipelineError,
@@ -18,6 +22,7 @@ from robdsl.compiler.passes.pipeline import (
 )
 
 __all__ = [
-    "CPU_PIPELINE", "CUDA_PIPELINE", "KERNEL_PIPELINE", "PASSES", "TRAIN_PIPELINE", "Mode", "Pass", "PipelineError",
-    "Watcher", "check_mode", "format_pipeline", "graphs_of", "parse_pipeline", "rebuilt", "run_pipeline",
+    "CPU_PIPELINE", "CUDA_PIPELINE", "FOLDING", "KERNEL_PIPELINE", "MERGING", "PASSES", "TRAIN_PIPELINE", "Mode", "Pass",
+    "PipelineError", "Watcher", "check_mode", "format_pipeline", "freezing_pipeline", "graphs_of",
+    "parse_pipeline", "rebuilt", "run_pipeline", "writing",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robdsl.compiler.lowered_module import LoweredModule, is_primitive
 from robdsl.compiler.modules import add_into
@@ -56,10 +56,18 @@ class Pass(ABC):
         """Rewrites one graph (a stage, or the net itself) in place; whether anything changed."""
 
 
+def stages_of(model: nn.Module) -> Iterator[LoweredModule]:
+    """The stages of a net that are graphs."""
+    for child in model.children():
+        if isinstance(child, LoweredModule):
+            yield child
+        elif not is_primitive(child):
+            yield from stages_of(child)
+
+
 def graphs_of(model: LoweredModule) -> Iterator[LoweredModule]:
     """The stages that are graphs, then the net itself."""
-    for module in model.children():
-        yield from (each for each in module.modules() if isinstance(each, LoweredModule))
+    yield from stages_of(model)
     yield model
 
 

@@ -26,16 +26,29 @@ TRAIN_PIPELINE: tuple[Pass, ...] = (
     Zeros(), Identities(), Common(), Concatenate(), Dead(), Early(), InPlace(),
 )  # fmt: skip
 
-_FOLDING: tuple[Pass, ...] = (FoldNorms(), Zeros(), FoldConstants(), Identities(), ShareRelus(), Common())
-_WRITING: tuple[Pass, ...] = (Concatenate(), Dead(), Early(), InPlace())
+#: How `robdsl.freeze` begins.
+FOLDING: tuple[Pass, ...] = (FoldNorms(), Zeros(), FoldConstants(), Identities(), ShareRelus(), Common())
 
-#: What `robdsl.freeze` does on a CPU: `bench_passes` finds that the merging passes lose there what they save.
-CPU_PIPELINE: tuple[Pass, ...] = (*_FOLDING, ChannelsLast(), *_WRITING)
-#: What `robdsl.freeze` does on a GPU, where launches and traffic count.
-CUDA_PIPELINE: tuple[Pass, ...] = (*_FOLDING, MergeSiblings(), MergePointwise(), *_WRITING)
+#: What there is to choose from then: the merging passes that may pay (`robdsl.compiler.cost` says which do).
+MERGING: tuple[tuple[Pass, ...], ...] = ((), (MergeSiblings(),), (MergeSiblings(), MergePointwise()))
+
+
+def writing(*, channels_last: bool) -> tuple[Pass, ...]:
+    """How `robdsl.freeze` ends: what is left is put in its place, in memory too."""
+    return (*((ChannelsLast(),) if channels_last else ()), Concatenate(), Dead(), Early(), InPlace())
+
+
+def freezing_pipeline(*merging: Pass, channels_last: bool = False) -> tuple[Pass, ...]:
+    """All that `robdsl.freeze` does, with some merging passes."""
+    return (*FOLDING, *merging, *writing(channels_last=channels_last))
+
+
+#: What `robdsl.freeze` comes to where nothing, or everything, is merged.
+CPU_PIPELINE = freezing_pipeline(channels_last=True)
+CUDA_PIPELINE = freezing_pipeline(*MERGING[-1])
 #: What `robdsl.freeze` does where kernels run: stages first, and what is left as on any GPU. ReLUs stay with their readers,
 #: because a kernel applies them as it reads.
 KERNEL_PIPELINE: tuple[Pass, ...] = (
     FoldNorms(), Zeros(), FoldConstants(), Identities(), Common(), FuseStages(), Dead(),
-    MergeSiblings(), MergePointwise(), *_WRITING,
+    MergeSiblings(), MergePointwise(), *writing(channels_last=False),
 )  # fmt: skip

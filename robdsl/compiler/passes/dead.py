@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import fx, nn
 
 from robdsl.compiler.lowered_module import LoweredModule, is_primitive
-from robdsl.compiler.passes.base import Mode, Pass
+from robdsl.compiler.passes.base import Mode, Pass, stages_of
 from robdsl.compiler.passes.facts import Norm, primitive
 
 
@@ -45,8 +45,7 @@ class Dead(Pass):
 
     def rewrite(self, model: LoweredModule) -> list[LoweredModule]:
         changed = super().rewrite(model)
-        stages = (each for each in model.children() if isinstance(each, LoweredModule))
-        return [*changed, *filter(_drop_placeholders, stages)]
+        return [*changed, *filter(_drop_placeholders, stages_of(model))]
 
 
 def _is_seen(module: LoweredModule, node: fx.Node) -> bool:

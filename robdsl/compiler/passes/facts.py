@@ -122,3 +122,10 @@ def replace(node: fx.Node, value: fx.Node) -> None:
     """Puts a value in the place of a node, which is erased."""
     node.replace_all_uses_with(value)
     node.graph.erase_node(node)
+
+
+def erase_unused(graph: fx.Graph, nodes: list[fx.Node]) -> None:
+    """Erases those of some nodes, given in order, that nothing reads."""
+    for node in reversed(nodes):
+        if not node.users:
+            graph.erase_node(node)

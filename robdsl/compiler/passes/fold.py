@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, fx, nn
 
-from robdsl.compiler.frozen_module import COMPUTED, convolution, put
+from robdsl.compiler.frozen_module import COMPUTED, convolution, linear, put
 from robdsl.compiler.lowered_module import LoweredModule, install
 from robdsl.compiler.modules import Affine, repeated
 from robdsl.compiler.passes.base import Mode, Pass
@@ -86,7 +86,7 @@ class FoldNorms(Pass):
             bias = reader.weight @ norm.shift.flatten()
             if reader.bias is not None:
                 bias = bias + reader.bias
-            put(module, user, _linear(reader, reader.weight * norm.scale, bias))
+            put(module, user, linear(reader.weight * norm.scale, bias, reader))
             return True
         return False
 
@@ -117,16 +117,8 @@ def _scaled(module: nn.Module, scale: Tensor, shift: Tensor) -> nn.Module:
     assert isinstance(module, nn.Conv2d | nn.Linear)
     bias = shift if module.bias is None else module.bias * scale + shift
     if isinstance(module, nn.Linear):
-        return _linear(module, module.weight * scale[:, None], bias)
+        return linear(module.weight * scale[:, None], bias, module)
     return convolution(module.weight * scale[:, None, None, None], bias, module)
-
-
-def _linear(module: nn.Linear, weight: Tensor, bias: Tensor) -> nn.Linear:
-    made = nn.Linear(module.in_features, module.out_features, device="meta")
-    made._parameters.clear()
-    made.register_buffer("weight", weight.detach(), persistent=False)
-    made.register_buffer("bias", bias.detach(), persistent=False)
-    return made.eval()
 
 
 def _drop(module: LoweredModule, node: fx.Node) -> None:

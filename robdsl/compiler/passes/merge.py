@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from robdsl.compiler.frozen_module import COMPUTED, convolution, put
 from robdsl.compiler.lowered_module import LoweredModule
 from robdsl.compiler.passes.base import Mode, Pass
-from robdsl.compiler.passes.facts import is_sum, like, operand, operands, primitive, replace
+from robdsl.compiler.passes.facts import erase_unused, is_sum, like, operand, operands, primitive, replace
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class MergePointwise(Pass):
             put(module, like(value, node), made)
             for each in others:
                 value = like(graph.call_function(add, (value, each)), node)
+        sums = [each for each in graph.nodes if is_sum(each) and each is not node and each not in others]
         replace(node, value)
+        erase_unused(graph, [*merged, *sums])
 
 
 def _terms(node: fx.Node) -> list[fx.Node]:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from robdsl.compiler import compile
-from robdsl.compiler.lower import ROB_NET
+from robdsl.compiler.lowered_module import ROB_NET
 from robdsl.compiler.names import module_path
 from robdsl.graph.cell import Cell
 from robdsl.graph.layout import Layout

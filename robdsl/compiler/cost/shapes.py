@@ -1,0 +1,94 @@
+"""The shape of every value of a compiled model, from the modules alone: nothing is run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from robdsl.compiler.lowered_module import LoweredModule
+from robdsl.compiler.modules import Crop, zeros
+from robdsl.compiler.passes.facts import is_concat, primitive, result
+from robdsl.graph.shapes import Shape
+
+#: The shape of each value, without the batch, by the graph that it is in.
+Shapes = dict[LoweredModule, dict[fx.Node, Shape]]
+
+
+def shapes_of(model: LoweredModule, *inputs: Shape) -> Shapes:
+    """The shape of each node's value in a model and its stages.
+
+    Args:
+        model: from `robdsl.compile` or `robdsl.freeze`.
+        inputs: the shapes of what enters it, such as ``(3, 32, 32)``.
+    """
+    found: Shapes = {model: {}}
+    entering = iter(inputs)
+    for node in model.graph.nodes:
+        if node.op == "placeholder":
+            found[model][node] = next(entering)
+        elif node.op == "get_attr":
+            owner, _, name = str(node.target).rpartition(".")
+            found[model][node] = tuple(getattr(model.get_submodule(owner), name).shape[1:])
+        elif node.op != "output":
+            known = found[model]
+            given = [known[each] for each in node.all_input_nodes]
+            module = primitive(model, node)
+            if isinstance(module, LoweredModule):
+                # A value that enters a stage twice is one input node.
+                found |= shapes_of(module, *(known[each] for each in node.args if isinstance(each, fx.Node)))
+                known[node] = found[module][result(module)]
+            elif module is not None:
+                known[node] = _after(module, given[0])
+            else:
+                known[node] = _function(node, known)
+    return found
+
+
+def _function(node: fx.Node, known: dict[fx.Node, Shape]) -> Shape:
+    args: Any = node.args
+    if is_concat(node):
+        parts = [known[each] for each in args[0]]
+        return (sum(each[0] for each in parts), *parts[0][1:])
+    if node.target is zeros:
+        shape: Shape = tuple(args[1])
+        return shape
+    first = known[args[0]]
+    return (args[3], *first[1:]) if node.target is torch.narrow else first
+
+
+def _after(module: nn.Module, shape: Shape) -> Shape:
+    match module:
+        case nn.Conv2d():
+            return (module.out_channels, *_moved(module, shape[1:]))
+        case nn.MaxPool2d() | nn.AvgPool2d():
+            return (shape[0], *_moved(module, shape[1:]))
+        case nn.Linear():
+            return (module.out_features,)
+        case nn.AdaptiveAvgPool2d():
+            return (shape[0], 1, 1)
+        case nn.Flatten():
+            size = 1
+            for each in shape:
+                size *= each
+            return (size,)
+        case Crop():
+            return (shape[0], shape[1] - module.n, shape[2] - module.n)
+    return shape
+
+
+def _moved(window: Any, sizes: Shape) -> Shape:
+    """Height and width after a window has moved over a map."""
+
+    def pair(value: Any) -> tuple[int, int]:
+        return (value, value) if isinstance(value, int) else tuple(value)
+
+    kernel, stride, padding = (
+        pair(getattr(window, f"{key}")) for key in ("kernel_size", "stride", "padding")
+    )
+    dilation = pair(getattr(window, "dilation", 1))
+    return tuple(
+        (size + 2 * padding[axis] - dilation[axis] * (kernel[axis] - 1) - 1) // stride[axis] + 1
+        for axis, size in enumerate(sizes)
+    )

@@ -1,0 +1,135 @@
+"""What one step of an attack costs: multiplications, bytes moved and library calls, forward and back to the images.
+
+Counted as follows. A call reads each of its operands once and writes its result once; weights, which a batch reads
+once, do not count. Backwards a convolution, a norm or a pool reads the gradient and writes one; a ReLU and a sigmoid
+also read the result that was kept; a sum hands its gradient on, which costs nothing; where several read one value,
+their gradients are added, one call for each after the first. The gradient of a part of a concatenation is a view,
+which is copied for a convolution, as is a part of a merged convolution's result. Gradients flow to the images, not to
+weights. What is a view costs nothing forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+from operator import mul
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from robdsl.compiler.cost.shapes import Shapes, shapes_of
+from robdsl.compiler.lowered_module import LoweredModule
+from robdsl.compiler.modules import Crop, NonlocalMean, channels_last, repeated, zeros
+from robdsl.compiler.passes.base import graphs_of
+from robdsl.compiler.passes.facts import is_concat, is_relu, operand, operands, primitive
+from robdsl.graph.shapes import Shape
+
+
+@dataclass(frozen=True)
+class Work:
+    """Work for one image.
+
+    Attributes:
+        macs: multiplications with an addition.
+        numbers: read from memory or written to it.
+        calls: of library functions, however many images there are.
+    """
+
+    macs: int = 0
+    numbers: int = 0
+    calls: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.macs + other.macs, self.numbers + other.numbers, self.calls + other.calls)
+
+
+def total(work: Iterable[Work]) -> Work:
+    """All of it together."""
+    return sum(work, Work())
+
+
+def work_of(model: LoweredModule, image: Shape) -> list[Work]:
+    """The work of each call of one step, forward and back, for an image of a shape."""
+    shapes = shapes_of(model, image)
+    found: list[Work] = []
+    for graph in graphs_of(model):
+        if graph not in shapes:
+            continue  # a stage that nothing calls
+        for node in graph.graph.nodes:
+            found += _node(graph, node, shapes)
+    return [each for each in found if each.calls]
+
+
+def _node(module: LoweredModule, node: fx.Node, shapes: Shapes) -> list[Work]:
+    known = shapes[module]
+    if node.op == "placeholder":
+        return _gathered(node, known)
+    if not node.op.startswith("call"):
+        return []
+    if isinstance(primitive(module, node), LoweredModule):
+        return _gathered(node, known)
+    return [*_forward_and_back(module, node, known), *_gathered(node, known)]
+
+
+def _gathered(node: fx.Node, known: dict[fx.Node, Shape]) -> list[Work]:
+    """The sums of the gradients of those that read a value."""
+    readers = [user for user in node.users if user.op != "output" and user.target not in (zeros, repeated)]
+    uses = sum(_uses(user, node) for user in readers)
+    return [Work(0, 3 * prod(known[node]), 1)] * (uses - 1)
+
+
+def _uses(user: fx.Node, value: fx.Node) -> int:
+    given = operands(user) if is_concat(user) else user.args
+    return sum(each is value for each in given)
+
+
+def _forward_and_back(module: LoweredModule, node: fx.Node, known: dict[fx.Node, Shape]) -> list[Work]:
+    out = prod(known[node])
+    if is_relu(module, node):
+        return [Work(0, 2 * out, 1), Work(0, 3 * out, 1)]
+    called = primitive(module, node)
+    if called is None:
+        return _function(module, node, known)
+    into = prod(known[operand(node)])
+    moved = into + out
+    match called:
+        case nn.Conv2d() | nn.Linear():
+            macs = out * prod(called.weight.shape[1:])
+            return [Work(macs, moved, 1)] * 2
+        case nn.Flatten() | nn.Dropout():
+            return []
+        case Crop():
+            return [Work(0, into, 1), Work(0, 2 * out, 1)]  # back: zeros, then a copy into them
+        case nn.Sigmoid():
+            return [Work(0, moved, 1), Work(0, 3 * out, 1)]
+        case NonlocalMean():
+            return _nonlocal(called, known[operand(node)])
+    return [Work(0, moved, 1)] * 2
+
+
+def _nonlocal(module: NonlocalMean, shape: Shape) -> list[Work]:
+    """Two products of all positions with all channels; back, each has two gradients."""
+    channels, positions = shape[0], prod(shape[1:])
+    inner = min(channels, positions) if module.kind == "dot" else positions
+    macs, moved = channels * positions * inner, 2 * channels * positions + inner * positions
+    return [Work(macs, moved, 1)] * 2 + [Work(macs, moved, 1)] * 4
+
+
+def _function(module: LoweredModule, node: fx.Node, known: dict[fx.Node, Shape]) -> list[Work]:
+    out = prod(known[node])
+    args: Any = node.args
+    if node.target is zeros:
+        return [Work(0, out, 1)]
+    if node.target is repeated:
+        return []
+    if node.target is torch.narrow:
+        return [Work(0, prod(known[args[0]]), 1), Work(0, 2 * out, 1)]
+    if node.target is channels_last:
+        return [Work(0, 2 * out, 1)] * 2
+    if is_concat(node):
+        copied = [each for each in operands(node) if isinstance(primitive(module, each), nn.Conv2d)]
+        return [Work(0, 2 * out, 1), *(Work(0, 2 * prod(known[each]), 1) for each in copied)]
+    back = [Work(0, 3 * out, 1)] * 2 if node.target is mul else []
+    return [Work(0, 3 * out, 1), *back]
