@@ -61,6 +61,13 @@ def attack(
     ] = None,
     source_weights: Annotated[Path | None, typer.Option(help="The weights of --source.")] = None,
     precision: Annotated[str, typer.Option(help="inherit, float32, tf32 or bf16.")] = "inherit",
+    frozen: Annotated[
+        bool,
+        typer.Option(
+            "--frozen/--not-frozen",
+            help="Attack a frozen model, which computes the same faster; other backends never do.",
+        ),
+    ] = True,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -107,10 +114,11 @@ def attack(
         images = load_data(data, data_root, split)  # type: ignore[arg-type]  # one of the three, as checked above
         images = images if limit is None else images.take(limit)
         found = net_for(file, net, set_, images)
-        model = _model(found, weights, place)
+        frozen = frozen and backend == "robdsl"
+        model = _model(found, weights, place, frozen=frozen)
         other = None
         if source is not None and source_weights is not None:
-            other = _model(net_for(source, None, set_, images), source_weights, place)
+            other = _model(net_for(source, None, set_, images), source_weights, place, frozen=frozen)
         folder = output or Path("runs") / f"attack-{found.name}-{images.facts.name}"
         with Line() as line:
             report = evaluate(
@@ -137,12 +145,13 @@ def attack(
         out.print(f"report: {kept}", markup=False)
 
 
-def _model(net: Net, weights: Path, device: torch.device) -> nn.Module:
+def _model(net: Net, weights: Path, device: torch.device, *, frozen: bool) -> nn.Module:
     import robdsl
 
     model = robdsl.compile(net)
     robdsl.load_weights(model, weights)
-    return model.to(device).eval()
+    model = model.to(device).eval()
+    return robdsl.freeze(model) if frozen else model
 
 
 def _behind(backend: str, attack: Attack) -> Attack:

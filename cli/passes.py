@@ -10,7 +10,7 @@ from rich.table import Table
 
 from robdsl.graph.net import Net
 
-from .console import out, show_json
+from .console import fail, out, show_json
 
 if TYPE_CHECKING:
     from robdsl.compiler.cost.explain import Explanation
@@ -100,7 +100,10 @@ def show_passes(net: Net, pipeline: Sequence[Pass] | None, wanted: str | None, *
             f"there is no pass `{wanted}`; there are {', '.join(PASSES)}", param_hint="--print-after"
         )
 
+    ran: set[str] = set()
+
     def watch(each: Pass, model: LoweredModule, took: float) -> None:
+        ran.add(each.name)
         if times:
             out.print(f"{way:8} {each.name:16} {1000 * took:8.1f} ms", markup=False)
         if each.name == wanted:
@@ -111,3 +114,5 @@ def show_passes(net: Net, pipeline: Sequence[Pass] | None, wanted: str | None, *
     model = robdsl.compile(net, seed=0, watch=watch)
     way = "freeze"
     robdsl.freeze(model, pipeline, watch=watch)
+    if wanted is not None and wanted not in ran:
+        raise typer.Exit(fail(f"`{wanted}` is in neither pipeline here; ask for one with --passes"))

@@ -18,6 +18,10 @@ _Module = TypeVar("_Module", bound=nn.Module)
 COMPUTED = "_frozen"
 
 
+#: What a frozen model says to other weights.
+FROZEN_WEIGHTS = "this model is frozen: load weights into the one that it was frozen from, and freeze that"
+
+
 class FrozenError(RuntimeError):
     """A frozen model was asked to learn."""
 

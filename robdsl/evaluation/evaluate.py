@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from robdsl.attacks import Finding, check_results, parse_attack, preflight
+from robdsl.compiler.frozen_module import FrozenModule
 from robdsl.data import Data, Ranks, evaluation_batches, generator, open_loader, own_batches
 from robdsl.evaluation.accuracy import Accuracy
 from robdsl.evaluation.examine import Attacker, right, right_under
@@ -79,6 +80,7 @@ def evaluate(
         "attacks": [attack.describe() for attack in chosen],
         "batch": batch,
         "dtype": str(model_dtype(model)),
+        "frozen": isinstance(model, FrozenModule),
         "source_weights_hash": None if source is None else weights_hash(source.state_dict()),
         "source_structure": None if source is None else _structure(source),
     }

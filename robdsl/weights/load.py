@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from robdsl.compiler.frozen_module import FROZEN_WEIGHTS, FrozenError, FrozenModule
 from robdsl.graph.net import Net
 from robdsl.weights.errors import MisfitError, Misfits, printable
 from robdsl.weights.identity import net_of, unwrapped
@@ -53,10 +54,13 @@ def load_weights(model: nn.Module, path: str | Path, *, partial: bool = False) -
 
     Raises:
         MisfitError: these are not the weights of this model. It lists all that is wrong; nothing was loaded.
+        FrozenError: the model is frozen.
         UnsafeWeightsError: the file wants to run code.
         BrokenWeightsError: the file is not there, damaged or no weights at all.
     """
     model = unwrapped(model)
+    if isinstance(model, FrozenModule):
+        raise FrozenError(FROZEN_WEIGHTS)
     net = net_of(model)
     wanted: dict[str, Tensor] = model.state_dict()
     path = Path(path)

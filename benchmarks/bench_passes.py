@@ -1,0 +1,208 @@
+"""How much faster passes make a step of an attack (forward and the gradient to the images) and a step of training.
+
+    python -m benchmarks.bench_passes --write
+
+RobNet-free in the form in which it was published (every edge a module, `x * 0` for empty ones, Python's `sum`, a ReLU for
+every edge) against `robdsl.compile` and `robdsl.freeze`, with images as they come (NCHW) and channels last; then
+`torch.compile` of each distinct cell, the other nets, and a training step. All variants of a table run in turn, in one
+process; ratios are medians of each round's. Memory is kept by the allocator (`MALLOC_MMAP_THRESHOLD_` and
+`MALLOC_TRIM_THRESHOLD_`), or page faults distort everything; the program starts itself again with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import robdsl
+from benchmarks.published_form import PublishedRobNet
+from benchmarks.record import in_turn, ratio, seconds_of, write
+from robdsl.compiler.lowered_module import LoweredModule
+
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+OTHERS = (
+    "robnet_large",
+    "robnet_small",
+    "robnet_large_denoise",
+    "resnet18",
+    "resnet18_denoise",
+    "resnet50",
+    "densenet121",
+)
+
+Results = dict[str, Any]
+
+
+def main() -> None:
+    options = _options()
+    if not options.inner and any(os.environ.get(key) != value for key, value in ALLOCATOR.items()):
+        command = [sys.executable, "-m", "benchmarks.bench_passes", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, **ALLOCATOR})  # noqa: S606  it is this program
+    results: Results = {
+        "batch": options.batch,
+        "rounds": options.rounds,
+        "allocator": ALLOCATOR,
+        "attack": [],
+    }
+    for threads in options.threads:
+        torch.set_num_threads(threads)
+        results["attack"].append(_attack(options.batch, options.rounds, threads))
+    if not options.quick:
+        torch.set_num_threads(options.threads[0])
+        results["training"] = _training(options.batch, options.rounds)
+        results["others"] = [_other(name, options.batch, options.rounds) for name in OTHERS]
+    if options.inductor:
+        torch.set_num_threads(1)
+        results["torch.compile"] = _inductor(options.batch, options.rounds)
+    if options.write:
+        print(f"\nwritten to {write('passes', results)}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch", type=int, default=32, help="images in a step (32)")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each thing is measured (7)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads (1 2)")
+    parser.add_argument("--quick", action="store_true", help="only the steps of an attack on RobNet-free")
+    parser.add_argument("--inductor", action="store_true", help="also torch.compile, which takes minutes")
+    parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results/")
+    parser.add_argument("--inner", action="store_true", help="do not set the allocator up")
+    return parser.parse_args()
+
+
+def _images(net: robdsl.Net, batch: int, *, last: bool) -> Tensor:
+    x = torch.rand(batch, *net.image, generator=torch.Generator().manual_seed(0))
+    return x.to(memory_format=torch.channels_last) if last else x
+
+
+def _laid_out(model: nn.Module, *, last: bool) -> nn.Module:
+    """A copy in eval mode for attacks, channels last or not."""
+    made = copy.deepcopy(model).eval().requires_grad_(False)
+    return made.to(memory_format=torch.channels_last) if last else made
+
+
+def _step(model: nn.Module, x: Tensor) -> Tensor:
+    """The gradient to the images, as one step of PGD needs it."""
+    x = x.detach().requires_grad_()
+    loss = F.cross_entropy(model(x), torch.zeros(len(x), dtype=torch.int64))
+    return torch.autograd.grad(loss, x)[0]
+
+
+def _train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor) -> None:
+    optimizer.zero_grad()
+    F.cross_entropy(model(x), torch.zeros(len(x), dtype=torch.int64)).backward()
+    optimizer.step()
+
+
+def _attack(batch: int, rounds: int, threads: int) -> Results:
+    net = robdsl.load("robnet_free")
+    compiled = robdsl.compile(net, seed=0)
+    plain = robdsl.compile(net, seed=0, passes=())
+    started = time.perf_counter()
+    frozen = robdsl.freeze(compiled)
+    ready = time.perf_counter() - started
+    published = PublishedRobNet(net.alpha)
+    first, last = (_images(net, batch, last=each) for each in (False, True))
+    work: dict[str, Callable[[], object]] = {"frozen": partial(_step, frozen, first)}
+    for name, model in (("published", published), ("plain", plain), ("compile", compiled)):
+        work[name] = partial(_step, _laid_out(model, last=False), first)
+        work[f"{name}, channels last"] = partial(_step, _laid_out(model, last=True), last)
+    seconds = _measured(work, rounds)
+    print(f"\nRobNet-free, batch {batch}, threads {threads}; frozen in {ready:.1f} s")
+    _show(seconds, "published")
+    over = {name: ratio(seconds, name, "frozen") for name in work if name != "frozen"}
+    print(f"  frozen over published: {over['published']:.2f} (at least 1.9 is the aim at two threads)")
+    print(f"  and over it channels last: {over['published, channels last']:.2f} (1.45)")
+    return {"threads": threads, "ready": ready, "seconds": _medians(seconds), "frozen_over": over}
+
+
+def _training(batch: int, rounds: int) -> Results:
+    net = robdsl.load("robnet_free")
+    models = {
+        "published": PublishedRobNet(net.alpha),
+        "plain": robdsl.compile(net, seed=0, passes=()),
+        "compile": robdsl.compile(net, seed=0),
+    }
+    x = _images(net, batch, last=False)
+    work = {}
+    for name, model in models.items():
+        optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad], lr=0.01)
+        work[name] = partial(_train_step, model, optimizer, x)
+    seconds = _measured(work, rounds)
+    print(f"\nRobNet-free, a training step, batch {batch}")
+    _show(seconds, "published")
+    over = ratio(seconds, "published", "compile")
+    print(f"  compile over published: {over:.2f} (at least 1.15 is the aim)")
+    return {"seconds": _medians(seconds), "compile_over_published": over}
+
+
+def _other(name: str, batch: int, rounds: int) -> Results:
+    net = robdsl.load(name)
+    compiled = robdsl.compile(net, seed=0)
+    plain = robdsl.compile(net, seed=0, passes=())
+    x = _images(net, batch, last=False)
+    work = {
+        "plain": partial(_step, _laid_out(plain, last=False), x),
+        "compile": partial(_step, _laid_out(compiled, last=False), x),
+        "frozen": partial(_step, robdsl.freeze(compiled), x),
+    }
+    seconds = _measured(work, max(3, rounds // 2))
+    print(f"\n{name}, batch {batch}")
+    _show(seconds, "plain")
+    return {"net": name, "seconds": _medians(seconds), "frozen_over_plain": ratio(seconds, "plain", "frozen")}
+
+
+def _inductor(batch: int, rounds: int) -> Results:
+    """`torch.compile` of each distinct cell: cells of one code are compiled once."""
+    net = robdsl.load("robnet_free")
+    frozen = robdsl.freeze(robdsl.compile(net, seed=0))
+    fused = copy.deepcopy(frozen)
+    for each in fused.children():
+        if isinstance(each, LoweredModule):
+            each.compile(fullgraph=True)
+    x, last = (_images(net, batch, last=each) for each in (False, True))
+    ready = seconds_of(partial(_step, fused, x))
+    published = _laid_out(PublishedRobNet(net.alpha), last=True)
+    work = {
+        "published, channels last": partial(_step, published, last),
+        "frozen": partial(_step, frozen, x),
+        "frozen, torch.compile": partial(_step, fused, x),
+    }
+    seconds = _measured(work, rounds)
+    print(f"\nRobNet-free, torch.compile of each distinct cell, ready after {ready:.0f} s")
+    _show(seconds, "published, channels last")
+    over = ratio(seconds, "published, channels last", "frozen, torch.compile")
+    print(f"  over published, channels last: {over:.2f} (at least 1.7 is the aim)")
+    return {"ready": ready, "seconds": _medians(seconds), "over_published_channels_last": over}
+
+
+def _measured(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    for function in work.values():
+        function()  # the first call fills caches
+    return in_turn(work, rounds)
+
+
+def _medians(seconds: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: statistics.median(each) for name, each in seconds.items()}
+
+
+def _show(seconds: Mapping[str, list[float]], base: str) -> None:
+    for name, each in seconds.items():
+        print(f"  {name:26} {1000 * statistics.median(each):8.0f} ms   {ratio(seconds, base, name):5.2f}")
+
+
+if __name__ == "__main__":
+    main()
