@@ -69,7 +69,9 @@ def cell_drawing(
     return framed(replace(stacked([picture, below], picture.title), title=picture.title))
 
 
-def _scaled(weights: Mapping[tuple[str, str, str], float], cell: nx.MultiDiGraph[str]) -> dict[EdgeName, float]:
+def _scaled(
+    weights: Mapping[tuple[str, str, str], float], cell: nx.MultiDiGraph[str]
+) -> dict[EdgeName, float]:
     """Weights by edge as networkx names it, the largest magnitude 1."""
     largest = max(map(abs, weights.values()), default=0.0) or 1.0
     return {

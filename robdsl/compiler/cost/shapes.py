@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
 from robdsl.compiler.lowered_module import LoweredModule
 from robdsl.compiler.modules import Crop, zeros
 from robdsl.compiler.passes.facts import is_concat, primitive, result
@@ -73,6 +74,9 @@ def _after(module: nn.Module, shape: Shape) -> Shape:
             for each in shape:
                 size *= each
             return (size,)
+        case SeparableSum() | SeparablePair():
+            pointwise = module.pointwise[0] if isinstance(module, SeparableSum) else module.pointwise_2
+            return (len(pointwise), *((size - 1) // module.stride + 1 for size in shape[1:]))
         case Crop():
             return (shape[0], shape[1] - module.n, shape[2] - module.n)
     return shape

@@ -20,6 +20,7 @@ import torch
 from torch import fx, nn
 
 from robdsl.compiler.cost.shapes import Shapes, shapes_of
+from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
 from robdsl.compiler.lowered_module import LoweredModule
 from robdsl.compiler.modules import Crop, NonlocalMean, channels_last, repeated, zeros
 from robdsl.compiler.passes.base import graphs_of
@@ -92,6 +93,8 @@ def _forward_and_back(module: LoweredModule, node: fx.Node, known: dict[fx.Node,
     called = primitive(module, node)
     if called is None:
         return _function(module, node, known)
+    if isinstance(called, SeparableSum | SeparablePair):
+        return _fused(called, node, known)
     into = prod(known[operand(node)])
     moved = into + out
     match called:
@@ -107,6 +110,15 @@ def _forward_and_back(module: LoweredModule, node: fx.Node, known: dict[fx.Node,
         case NonlocalMean():
             return _nonlocal(called, known[operand(node)])
     return [Work(0, moved, 1)] * 2
+
+
+def _fused(module: SeparableSum | SeparablePair, node: fx.Node, known: dict[fx.Node, Shape]) -> list[Work]:
+    """One call each way, which reads every map and writes its gradient; what is between stays on the chip."""
+    positions = prod(known[node][1:])
+    weights = [each for name, each in module.named_buffers() if not name.startswith("bias")]
+    macs = positions * sum(each.numel() for each in weights)
+    moved = prod(known[node]) + sum(prod(known[each]) for each in node.all_input_nodes)
+    return [Work(macs, moved, 1)] * 2
 
 
 def _nonlocal(module: NonlocalMean, shape: Shape) -> list[Work]:

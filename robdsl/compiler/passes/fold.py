@@ -146,7 +146,7 @@ class FoldConstants(Pass):
                 known[node] = torch.zeros(1, *node.args[1], dtype=about.dtype, device=about.device)
                 source[node] = node.args[0]
             elif node.op.startswith("call") and not isinstance(primitive(module, node), LoweredModule):
-                given = operands(node) if node.op == "call_function" else [operand(node)]
+                given = node.all_input_nodes
                 if given and all(each in known for each in given):
                     known[node] = self._value(module, node, known)
                     source[node] = source[given[0]]
@@ -167,7 +167,7 @@ class FoldConstants(Pass):
             else:
                 called = primitive(module, node)
                 assert called is not None
-                value = called(known[operand(node)])
+                value = called(*(known[each] for each in node.args if isinstance(each, fx.Node)))
         assert isinstance(value, Tensor)
         return value
 

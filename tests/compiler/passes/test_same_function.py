@@ -35,6 +35,29 @@ FAMILIES: dict[str, Callable[[], robdsl.Net]] = {
 }
 
 
+#: What random cells seldom have: a sum that moves behind one that moved before it, pools of different sizes of one value, a
+#: concatenation that is read by another one and by something else, zeros before what they are added to, biases that add up.
+RARE = {
+    "moved sums": "p -> a : relu\n p -> c : relu\n p -> c : relu\n p -> c : depthwise(3) | batch_norm\n c -> out : relu",
+    "two pools": "p -> a : max_pool(3, stride=1, padding=1)\n p -> b : max_pool(5, stride=1, padding=2)\n"
+    "a -> out\n b -> out : conv(1)",
+    "shared concat": "a = concat(p, q)\n b = concat(a, p)\n b -> out : conv(1, 4)\n a -> out : conv(3, 4)",
+    "zeros first": "p -> out : zero\n q -> out : conv(3)",
+    "two biases": "p -> out : conv(1) | batch_norm\n q -> out : conv(1) | batch_norm",
+}
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_rare_cells(name: str) -> None:
+    net = robdsl.load(
+        f"cell c() {{ in p, q\n{RARE[name]}\n}}\n"
+        "net n { input 3 x 6 x 6\n conv(3, 4)\n c()\n c()\n global_avg_pool | flatten | linear(3) }"
+    )
+    hold_in_training(net, TRAIN_PIPELINE)
+    for pipeline in PIPELINES.values():
+        hold_frozen(net, pipeline)
+
+
 @settings(max_examples=15)
 @given(text=cells())
 def test_random_cells(text: str) -> None:
