@@ -142,9 +142,7 @@ def _evaluations(
 
     def examine(model: nn.Module) -> None:
         recompute_batch_norm(model, images)
-        attacked = attack(
-            model.eval(), images, labels, generator=torch.Generator(images.device).manual_seed(0)
-        )
+        attacked = attack.perturb(model.eval(), images, labels)
         with torch.no_grad():
             model(attacked).argmax(1).eq(labels).sum().item()
 
