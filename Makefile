@@ -27,10 +27,10 @@ demo: $(READY) ## Compile RobNet-free, report on it, draw it, train a small RobN
 	@$(BIN)/python -c "import torch, robdsl; \
 		model = robdsl.compile(robdsl.load('archs/robnet_free.rob')).eval(); \
 		print('two images in, logits out:', tuple(model(torch.rand(2, 3, 32, 32)).shape))"
-	@printf '\n3. A far smaller RobNet, trained against attacks on handwritten digits (about a minute):\n\n'
+	@printf '\n3. A far smaller RobNet, trained against attacks on handwritten digits (half a minute to a minute):\n\n'
 	$(BIN)/robdsl train robnet_small --set width=4 --set layers=3 --data digits --epochs 3 --batch 32 --lr 0.2 \
 		--steps 2 --step-size 4/255 --device cpu --channels-last -o build/demo
-	@printf '\n4. What it still gets right when its test images are attacked (half a minute):\n\n'
+	@printf '\n4. What it still gets right when its test images are attacked (some seconds):\n\n'
 	$(BIN)/robdsl attack build/demo/net.rob --weights build/demo/best.safetensors --data digits \
 		--attack fgsm,pgd20 --limit 180 --device cpu -o build/demo/attack
 	@printf '\nLook at build/robnet_free.html and build/robnet_free_cells.png; `$(BIN)/robdsl --help` lists the rest.\n'
