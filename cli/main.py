@@ -19,6 +19,7 @@ from . import (
     check,
     compile,
     diff,
+    doctor,
     fmt,
     genotypes,
     info,
@@ -53,6 +54,7 @@ app.command("tables")(tables.tables)
 app.add_typer(search.app, name="search")
 app.command("viz")(viz.viz)
 app.command("diff")(diff.diff)
+app.command("doctor")(doctor.doctor)
 app.command("lsp")(lsp.lsp)
 app.command("analyze")(analyze.analyze)
 
