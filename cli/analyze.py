@@ -34,9 +34,8 @@ def analyze(
     accuracy: Annotated[
         str | None,
         typer.Option(
-            help="What counts as robust accuracy: robust_inherited, robust_finetuned or robust_scratch.  "
-            "[default: after finetuning, unless few were finetuned]",
-            show_default=False,
+            help="What counts as robust accuracy: robust_inherited, robust_finetuned or robust_scratch.",
+            show_default="after finetuning, unless few were finetuned",
         ),
     ] = None,
     reference: Annotated[

@@ -65,13 +65,13 @@ def attack(
         bool,
         typer.Option(
             "--frozen/--not-frozen",
-            help="Attack a frozen model, which computes the same faster; other backends never do.",
+            help="Attack a frozen model, which counts the same faster; other backends attack the compiled one.",
         ),
     ] = True,
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="Where to keep findings and reports.  [default: runs/attack-NET-DATA]"
+            "-o", "--output", help="Where to keep findings and reports.", show_default="runs/attack-NET-DATA"
         ),
     ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Show every class as well.")] = False,

@@ -26,7 +26,9 @@ def compile(
     file: Annotated[str, typer.Argument(help="A file, or the name of a shipped net.", show_default=False)],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Where to write; `-` for the terminal.  [default: NET.SUFFIX]"),
+        typer.Option(
+            "-o", "--output", help="Where to write; `-` for the terminal.", show_default="NET.SUFFIX"
+        ),
     ] = None,
     emit: Annotated[str, typer.Option(metavar="py|pt2|onnx|rob|json", help="What to write.")] = "py",
     net: Annotated[str | None, typer.Option(help="Which net, where the file defines several.")] = None,
@@ -34,30 +36,47 @@ def compile(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter's value.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights for pt2 and onnx.  [default: fresh ones]")
+        Path | None, typer.Option(help="Weights for pt2 and onnx.", show_default="fresh ones")
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of fresh weights.")] = 0,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Write nothing; show what each pass does to the cost of a step.")
+        bool,
+        typer.Option(
+            "--explain", help="Write nothing; show what each pass does to the cost of an attack's step."
+        ),
     ] = False,
     target: Annotated[
-        str, typer.Option(metavar="cpu|sm_80|sm_90", help="What --explain reckons for.")
+        str, typer.Option(metavar="cpu|sm_80|sm_90", help="The machine that --explain reckons for.")
     ] = "cpu",
     passes: Annotated[
         str | None,
-        typer.Option(metavar="PIPELINE", help="What to freeze with.  [default: what pays on the target]"),
+        typer.Option(
+            metavar="PIPELINE",
+            help="The passes, such as `fold-norms, dead`, that --explain, --print-after and --time-passes freeze with.",
+            show_default="what pays on the target",
+        ),
     ] = None,
     print_after: Annotated[
-        str | None, typer.Option(metavar="PASS", help="Write nothing; show the code as it is after a pass.")
+        str | None,
+        typer.Option(
+            metavar="PASS", help="Write nothing; show the code as it is after a pass, such as common."
+        ),
     ] = None,
     time_passes: Annotated[
         bool, typer.Option("--time-passes", help="Write nothing; show how long each pass takes.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print the report as JSON; with --explain or --time-passes, theirs."),
+    ] = False,
 ) -> None:
     """Check a file, compile its net and write the artifact: by default a readable PyTorch module that needs only torch.
 
+    What passes do to the net (docs/passes.md) is shown by --explain, --print-after and --time-passes.
+
     Example: robdsl compile robnet_free -o robnet_free.py
+
+    Example: robdsl compile robnet_free --explain --target sm_90
     """
     if emit not in KINDS:
         raise typer.BadParameter(f"`{emit}` is not one of {', '.join(KINDS)}", param_hint="--emit")
@@ -65,21 +84,31 @@ def compile(
         raise typer.BadParameter(f"a {emit} file holds no weights", param_hint="--weights")
     if target not in TARGETS:
         raise typer.BadParameter(f"`{target}` is not one of {', '.join(TARGETS)}", param_hint="--target")
-    if passes is not None and not (explain or print_after or time_passes):
+    if target != "cpu" and not explain:
+        raise typer.BadParameter("it is for --explain, which reckons with it", param_hint="--target")
+    shows = explain or print_after is not None or time_passes
+    if shows and (output is not None or emit != "py"):
+        raise typer.BadParameter(
+            "what passes do is shown, and writes nothing: leave out --output and --emit, or the other options",
+            param_hint="--output" if output is not None else "--emit",
+        )
+    if passes is not None and not shows:
         raise typer.BadParameter(
             "artifacts are written as the text has them; passes are for --explain, --print-after, --time-passes",
             param_hint="--passes",
         )
+    if as_json and print_after is not None:
+        raise typer.BadParameter("code is not JSON: leave out --json", param_hint="--print-after")
     path = find(file)
     started = time.perf_counter()
     found = load(path, net_name(file, path, net), **settings(set_ or []))
     show_diagnostics(found.warnings)
-    if explain or print_after is not None or time_passes:
+    if shows:
         pipeline = pipeline_of(passes)
         if explain:
             explain_passes(found, target, pipeline, times=time_passes, as_json=as_json)
-        if print_after is not None or (time_passes and not explain):
-            show_passes(found, pipeline, print_after, times=time_passes and not explain)
+        if print_after is not None or not explain:
+            show_passes(found, pipeline, print_after, times=time_passes and not explain, as_json=as_json)
         return
     written = output or Path(f"{found.name}{KINDS[emit]}")
     if written.exists() and path.exists() and written.samefile(path):

@@ -29,13 +29,13 @@ def import_(
     ],
     format: Annotated[
         str | None,
-        typer.Option("--from", metavar=_NAMES, help="Whose code it is.  [default: what it looks like]"),
+        typer.Option("--from", metavar=_NAMES, help="Whose code it is.", show_default="what it looks like"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to write.  [default: the terminal]")
+        Path | None, typer.Option("-o", "--output", help="Where to write.", show_default="the terminal")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="What the net is called.  [default: as in the text]")
+        str | None, typer.Option(help="What the net is called.", show_default="as in the text")
     ] = None,
 ) -> None:
     """Read other people's codes as .rob: RobNets lists, DARTS genotypes, NAS-Bench-201 and aw_nas strings.
@@ -64,7 +64,7 @@ def export(
     file: Annotated[str, typer.Argument(help="A file, or the name of a shipped net.", show_default=False)],
     format: Annotated[str, typer.Option("--as", metavar=_NAMES, help="Whose code to write.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to write.  [default: the terminal]")
+        Path | None, typer.Option("-o", "--output", help="Where to write.", show_default="the terminal")
     ] = None,
     net: Annotated[str | None, typer.Option(help="Which net, where the file defines several.")] = None,
     set_: Annotated[

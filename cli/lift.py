@@ -37,12 +37,12 @@ def lift(
     ] = "3x224x224",
     state: Annotated[
         Path | None,
-        typer.Option(help="A checkpoint of its state_dict.  [default: the weights it is made with]"),
+        typer.Option(help="A checkpoint of its state_dict.", show_default="the weights it is made with"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to write.  [default: FACTORY.rob]")
+        Path | None, typer.Option("-o", "--output", help="Where to write.", show_default="FACTORY.rob")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What the net is called.  [default: FACTORY]")] = None,
+    name: Annotated[str | None, typer.Option(help="What the net is called.", show_default="FACTORY")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Turn a PyTorch model into a readable .rob file that computes the same, with its weights beside it.

@@ -89,8 +89,10 @@ def _described(net: Net, found: Explanation) -> dict[str, object]:
     }
 
 
-def show_passes(net: Net, pipeline: Sequence[Pass] | None, wanted: str | None, *, times: bool) -> None:
-    """Compiles and freezes a net; shows the code after a pass, and how long each pass took."""
+def show_passes(
+    net: Net, pipeline: Sequence[Pass] | None, wanted: str | None, *, times: bool, as_json: bool
+) -> None:
+    """Compiles and freezes a net; shows the code after a pass, or how long each pass took, as JSON if asked."""
     import robdsl
     from robdsl.compiler.lowered_module import LoweredModule
     from robdsl.compiler.passes import PASSES, graphs_of
@@ -100,11 +102,11 @@ def show_passes(net: Net, pipeline: Sequence[Pass] | None, wanted: str | None, *
             f"there is no pass `{wanted}`; there are {', '.join(PASSES)}", param_hint="--print-after"
         )
 
-    ran: set[str] = set()
+    ran: list[dict[str, object]] = []
 
     def watch(each: Pass, model: LoweredModule, took: float) -> None:
-        ran.add(each.name)
-        if times:
+        ran.append({"pipeline": way, "after": each.name, "took": round(took, 6)})
+        if times and not as_json:
             out.print(f"{way:8} {each.name:16} {1000 * took:8.1f} ms", markup=False)
         if each.name == wanted:
             shown = dict.fromkeys(graph.code.strip() for graph in graphs_of(model))
@@ -114,5 +116,7 @@ def show_passes(net: Net, pipeline: Sequence[Pass] | None, wanted: str | None, *
     model = robdsl.compile(net, seed=0, watch=watch)
     way = "freeze"
     robdsl.freeze(model, pipeline, watch=watch)
-    if wanted is not None and wanted not in ran:
+    if as_json:
+        show_json({"net": net.name, "passes": ran})
+    if wanted is not None and wanted not in {each["after"] for each in ran}:
         raise typer.Exit(fail(f"`{wanted}` is in neither pipeline here; ask for one with --passes"))

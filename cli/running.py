@@ -34,10 +34,10 @@ DataOption = Annotated[
     str, typer.Option("--data", help="digits, cifar10, cifar100, svhn, tiny_imagenet or imagenet.")
 ]
 RootOption = Annotated[
-    Path | None, typer.Option("--data-root", help="Where data lie.  [default: $ROBDSL_DATA, else data]")
+    Path | None, typer.Option("--data-root", help="Where data lie.", show_default="$ROBDSL_DATA, else data")
 ]
 DeviceOption = Annotated[
-    str | None, typer.Option("--device", help="Such as cpu or cuda:1.  [default: a GPU if there is one]")
+    str | None, typer.Option("--device", help="Such as cpu or cuda:1.", show_default="a GPU if there is one")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Of every random draw.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

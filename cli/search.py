@@ -58,7 +58,7 @@ def search(
     data: DataOption = "digits",
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="The study's folder.  [default: runs/search-SPACE-DATA]"),
+        typer.Option("-o", "--output", help="The study's folder.", show_default="runs/search-SPACE-DATA"),
     ] = None,
     trials: Annotated[int, typer.Option(help="Architectures to draw.", min=1)] = 1000,
     sampler: Annotated[str, typer.Option(help="random, budget, nsga2, tpe or predictor.")] = "random",
@@ -115,7 +115,7 @@ def search(
     finetune: Annotated[
         int | None,
         typer.Option(
-            help="How many architectures are finetuned.  [default: all]", min=0, rich_help_panel=_FINETUNE
+            help="How many architectures are finetuned.", show_default="all", min=0, rich_help_panel=_FINETUNE
         ),
     ] = None,
     choose: Annotated[
@@ -127,7 +127,7 @@ def search(
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="Epochs; 0 judges inherited weights.  [default: 3]", min=0, rich_help_panel=_FINETUNE
+            help="Epochs; 0 judges inherited weights.", show_default="3", min=0, rich_help_panel=_FINETUNE
         ),
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a batch.", rich_help_panel=_FINETUNE)] = None,

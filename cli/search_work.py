@@ -26,11 +26,12 @@ StorageOption = Annotated[
         "--storage",
         envvar="ROBDSL_STORAGE",
         show_envvar=True,
-        help="postgresql+psycopg://USER@HOST/DATABASE.  [default: SQLite in the folder]",
+        help="postgresql+psycopg://USER@HOST/DATABASE.",
+        show_default="SQLite in the folder",
     ),
 ]
 NameOption = Annotated[
-    str | None, typer.Option("--name", help="The study's name in that storage.  [default: the folder's]")
+    str | None, typer.Option("--name", help="The study's name in that storage.", show_default="the folder's")
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", help="Processes that share the work.", min=1)]
 KeepOption = Annotated[bool, typer.Option("--keep-weights", help="Keep every finetuned net's weights.")]

@@ -32,7 +32,7 @@ def tables(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the training attack.")] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to work.  [default: runs/tables-DATA]")
+        Path | None, typer.Option("-o", "--output", help="Where to work.", show_default="runs/tables-DATA")
     ] = None,
     data_root: RootOption = None,
     device: DeviceOption = None,

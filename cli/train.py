@@ -31,7 +31,8 @@ def train(
     data: DataOption = "digits",
     method: Annotated[str, typer.Option(help="pgd, trades, free, fast or natural.")] = "pgd",
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The run's folder.  [default: runs/NET-DATA-METHOD]")
+        Path | None,
+        typer.Option("-o", "--output", help="The run's folder.", show_default="runs/NET-DATA-METHOD"),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a batch, over all processes.")] = None,
@@ -52,7 +53,7 @@ def train(
         int | None, typer.Option(help="Batches between checkpoints inside an epoch; 0 for one an epoch.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights to start from.  [default: fresh ones]")
+        Path | None, typer.Option(help="Weights to start from.", show_default="fresh ones")
     ] = None,
     net: NetOption = None,
     set_: SetOption = None,

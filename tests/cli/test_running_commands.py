@@ -65,6 +65,26 @@ def test_train_then_attack(robdsl: Run) -> None:
         assert f"report: runs/attack-tiny-digits/{name}" in more.out
 
 
+def test_a_frozen_model_counts_what_the_compiled_one_counts(robdsl: Run) -> None:
+    """In reports of their own, whose manifests say which is which."""
+    folder = _train(robdsl)
+    reports = []
+    for option in ((), ("--not-frozen",), ("--frozen",)):
+        done = robdsl(
+            "attack", folder / "net.rob", "--weights", folder / "best.safetensors", "--attack", "fgsm,pgd3",
+            "--limit", 96, "--device", "cpu", "--json", *option,
+        )  # fmt: skip
+        assert done.status == 0, done.err
+        reports.append(json.loads(done.out))
+    usual, compiled, frozen = reports
+    assert [each["manifest"]["settings"]["frozen"] for each in reports] == [True, False, True]
+    assert usual["report"] == frozen["report"] != compiled["report"]
+    assert compiled["natural"] == frozen["natural"] and 0 < compiled["natural"]["correct"] < 96
+    for ours, theirs in zip(frozen["attacks"], compiled["attacks"], strict=True):
+        assert ours["name"] == theirs["name"] and ours["robust"] == theirs["robust"]
+    assert compiled["manifest"]["weights_hash"] == frozen["manifest"]["weights_hash"]
+
+
 def test_attack_says_what_is_wrong(robdsl: Run) -> None:
     folder = _train(robdsl)
     weights = folder / "best.safetensors"
