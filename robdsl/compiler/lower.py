@@ -72,13 +72,14 @@ def compile(
     pipeline = parse_pipeline(pipeline) if isinstance(pipeline, str) else pipeline
     check_mode(pipeline, "train")
     with _seeded(seed):
-        module = _lower(net)
-    run_pipeline(module, pipeline, watch)
+        module = _lower(net, write=not pipeline)
+    run_pipeline(module, pipeline, watch, written=not pipeline)
     module.meta[ROB_NET] = net
     return module
 
 
-def _lower(net: Net) -> LoweredModule:
+def _lower(net: Net, *, write: bool) -> LoweredModule:
+    """The plain graph; if it is not to be written yet, its code must be made before it is run."""
     graph = fx.Graph()
     image = graph.placeholder("image")
     values: list[fx.Node] = []
@@ -91,14 +92,14 @@ def _lower(net: Net) -> LoweredModule:
             values.append(entering[flat.output])
             continue
         path = module_path(stage.name)
-        modules[path] = _stage(stage.operation, flat, maker)
+        modules[path] = _stage(stage.operation, flat, maker, write=write)
         node = graph.create_node("call_module", path, entering, {}, value_name(stage.name))
         values.append(_marked(node, stage.span))
     graph.output(values[-1])
-    return LoweredModule(modules, graph, net.name)
+    return LoweredModule(modules, graph, net.name, write=write)
 
 
-def _stage(operation: Operation, flat: FlatStage, maker: ModuleMaker) -> nn.Module:
+def _stage(operation: Operation, flat: FlatStage, maker: ModuleMaker, *, write: bool) -> nn.Module:
     """The module of a stage: the primitive that it is, or the graph of its steps."""
     only = flat.steps[-1]
     if _has_module(only) and only.key == "":
@@ -123,7 +124,7 @@ def _stage(operation: Operation, flat: FlatStage, maker: ModuleMaker) -> nn.Modu
     graph.output(values[flat.output])
     idle = {module_path(step.key): _module(step, maker) for step in flat.idle if _learns(step)}
     name, about = _title(operation, flat)
-    return LoweredModule(modules, graph, name, about, idle)
+    return LoweredModule(modules, graph, name, about, idle, write=write)
 
 
 def _title(operation: Operation, flat: FlatStage) -> tuple[str, str]:

@@ -45,6 +45,7 @@ class LoweredModule(fx.GraphModule):
             because `torch.compile` keeps only a few variants of one code object.
         idle: modules that no node calls, by path. They hold a place in the `state_dict`; their parameters
             ask for no gradient, so that `DistributedDataParallel` does not wait for one.
+        write: whether its code is made now. Where passes follow, `recompile` makes it once they are through.
     """
 
     #: What the shared classes derive from: this class, or the one below it that says so.
@@ -60,6 +61,8 @@ class LoweredModule(fx.GraphModule):
         class_name: str,
         about: str = "",
         idle: Mapping[str, nn.Module] | None = None,
+        *,
+        write: bool = True,
     ) -> None:
         super().__init__(nn.Module(), fx.Graph(), class_name)
         self._about = about
@@ -67,7 +70,10 @@ class LoweredModule(fx.GraphModule):
             install(self, path, module)
         for path, module in (idle or {}).items():
             install(self, path, module.requires_grad_(False))
-        self.graph = graph
+        self._graph = graph
+        graph.owning_module = self
+        if write:
+            self.recompile()
 
     def recompile(self) -> PythonCode:
         """Generates the code of this one module from its `graph`, and joins those that have the same."""

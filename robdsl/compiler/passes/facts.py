@@ -92,11 +92,7 @@ def forgets_input(module: LoweredModule, node: fx.Node) -> bool:
 
 def is_last_reader(module: LoweredModule, reader: fx.Node, value: fx.Node) -> bool:
     """Whether a value may be lost to a node that reads it: the others come before, and need it no more."""
-    order = {node: place for place, node in enumerate(module.graph.nodes)}
-    return all(
-        user is reader or (order[user] < order[reader] and forgets_input(module, user))
-        for user in value.users
-    )
+    return all(user is reader or (user < reader and forgets_input(module, user)) for user in value.users)
 
 
 def sameness(module: LoweredModule, node: fx.Node) -> Hashable:

@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from robdsl.compiler.lowered_module import LoweredModule
-from robdsl.compiler.passes.base import Mode, Pass, recompile
+from robdsl.compiler.passes.base import Mode, Pass, graphs_of, recompile
 from robdsl.compiler.passes.catalog import PASSES
 
 #: What is told after each pass: the pass, the model as it is then, and the seconds that the pass took.
@@ -100,15 +100,18 @@ def check_mode(pipeline: Sequence[Pass], mode: Mode) -> None:
             raise PipelineError(f"`{each.name}` holds in evaluation only: freeze with it, do not compile")
 
 
-def run_pipeline(model: LoweredModule, pipeline: Sequence[Pass], watch: Watcher | None = None) -> None:
+def run_pipeline(
+    model: LoweredModule, pipeline: Sequence[Pass], watch: Watcher | None = None, *, written: bool = True
+) -> None:
     """Rewrites a model in place, pass by pass.
 
     Args:
         model: is changed; `robdsl.compiler.passes.rebuilt` makes one that may be.
         pipeline: the passes, in order.
         watch: is told after each pass. The code is made anew for it each time, which is otherwise done once.
+        written: whether the model has code; without, that of every graph is made, be it changed or not.
     """
-    changed: list[LoweredModule] = []
+    changed = [] if written else list(graphs_of(model))
     for each in pipeline:
         started = time.perf_counter()
         changed += each.run(model)
