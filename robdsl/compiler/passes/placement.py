@@ -69,8 +69,7 @@ class Concatenate(Pass):
                 inner = [part for part in operands(node) if part not in parts]
                 node.args = (parts, 1)
                 for part in dict.fromkeys(inner):
-                    if not part.users:
-                        module.graph.erase_node(part)
+                    module.graph.erase_node(part)
                 changed = True
         return changed
 

@@ -1,0 +1,195 @@
+"""Rules of single passes that hardly ever show in what a random cell computes: order, layout, what stays apart."""
+
+from __future__ import annotations
+
+import operator
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, fx, nn
+
+import robdsl
+from robdsl.compiler.frozen_module import snapshot
+from robdsl.compiler.lowered_module import LoweredModule
+from robdsl.compiler.passes import PASSES, run_pipeline
+from robdsl.compiler.passes.facts import is_concat, is_sum, operands
+from tests.compiler.passes.drawn import hold_frozen, hold_in_training, images_for, plain_model
+
+#: Of each node: what it computes, and the places of two earlier values.
+Program = list[tuple[str, int, int]]
+
+
+def programs(kind: str) -> st.SearchStrategy[Program]:
+    """Straight-line programs of one kind of node and of sigmoids."""
+    place = st.integers(0, 9)
+    return st.lists(st.tuples(st.sampled_from([kind, kind, "sigmoid"]), place, place), min_size=2, max_size=8)
+
+
+def built(program: Program) -> LoweredModule:
+    """A graph of two inputs, in which a place counts from the newest value; it returns all that nothing else reads."""
+    graph = fx.Graph()
+    values = [graph.placeholder("x"), graph.placeholder("y")]
+    for kind, left, right in program:
+        a, b = (values[-1 - place % len(values)] for place in (left, right))
+        if kind == "sum":
+            values.append(graph.call_function(operator.add, (a, b)))
+        elif kind == "cat":
+            values.append(graph.call_function(torch.cat, ([a, b], 1)))
+        else:
+            values.append(graph.call_function(torch.sigmoid, (a,)))
+    graph.output(tuple(each for each in values if not each.users))
+    return LoweredModule({}, graph, "drawn")
+
+
+def hold(name: str, program: Program) -> LoweredModule:
+    """A pass leaves a well-formed graph that computes the same."""
+    before, after = built(program), built(program)
+    PASSES[name]().run(after)
+    after.graph.lint()
+    after.recompile()
+    x, y = (torch.rand(2, 3, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    assert all(map(torch.equal, before(x, y), after(x, y)))
+    return after
+
+
+# --- early
+
+
+@given(programs("sum"))
+def test_between_a_sum_and_its_last_operand_stand_only_sums(program: Program) -> None:
+    order = list(hold("early", program).graph.nodes)
+    for node in filter(is_sum, order):
+        last = max(operands(node), key=order.index)
+        if last.op != "placeholder":
+            assert all(map(is_sum, order[order.index(last) + 1 : order.index(node)]))
+
+
+@pytest.mark.parametrize("last", [("sum", 0, 1), ("sum", 1, 0)])
+def test_sums_that_move_behind_one_value(last: tuple[str, int, int]) -> None:
+    """The one that moves second comes to stand before the other; what adds both must come after both."""
+    moved = hold("early", [("sigmoid", 0, 0), ("sigmoid", 2, 0), ("sum", 1, 3), ("sum", 2, 3), last])
+    kinds = [is_sum(node) for node in moved.graph.nodes if node.op == "call_function"]
+    assert kinds == [False, True, True, True, False]
+
+
+# --- concatenate
+
+
+@given(programs("cat"))
+def test_a_concatenation_is_written_once(program: Program) -> None:
+    """None is left whose only reader was another one; one that others read too is kept."""
+    shared = {node.name for node in built(program).graph.nodes if is_concat(node) and len(node.users) > 1}
+    left = {node.name: node for node in hold("concatenate", program).graph.nodes}
+    assert shared <= set(left)
+    for node in filter(is_concat, left.values()):
+        inner = [part for part in operands(node) if is_concat(part)]
+        assert all(part.name in shared for part in inner)
+
+
+def test_a_shared_concatenation_is_not_copied_again() -> None:
+    after = hold("concatenate", [("cat", 0, 1), ("cat", 0, 1), ("sigmoid", 1, 0)])
+    assert [len(operands(node)) for node in after.graph.nodes if is_concat(node)] == [2, 2]
+
+
+# --- common
+
+
+def net_of(body: str) -> robdsl.Net:
+    return robdsl.load(
+        f"cell c() {{ in x\n{body}\n}}\n"
+        "net n { input 4 x 6 x 6\n conv(3, 4)\n c()\n c()\n global_avg_pool | flatten | linear(2) }"
+    )
+
+
+def calls(model: nn.Module) -> int:
+    """The operations of a cell, sums apart."""
+    cell = model.get_submodule("c_1")
+    assert isinstance(cell, LoweredModule)
+    return sum(node.op.startswith("call") and not is_sum(node) for node in cell.graph.nodes)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["conv(1)", "depthwise(3)", "batch_norm", "batch_norm(affine=false)", "dropout(0.5)", "nonlocal_mean(gaussian)"],
+)  # fmt: skip
+def test_what_has_tensors_or_draws_numbers_stays_apart(operation: str) -> None:
+    """Twice the same text is twice the modules, with weights, statistics or draws of their own."""
+    net = net_of(f"x -> a : {operation}\n x -> b : {operation}\n a, b -> out")
+    assert calls(robdsl.compile(net, passes="common")) == 2
+    if "dropout" not in operation:
+        hold_in_training(net, [PASSES["common"]()])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "left"),
+    [
+        ("relu", "relu", 1),
+        ("sigmoid", "sigmoid", 1),
+        ("nonlocal_mean(dot)", "nonlocal_mean(dot)", 1),
+        ("crop(1)", "crop(1)", 1),
+        ("max_pool(3, stride=1, padding=1)", "max_pool(3, stride=1, padding=1)", 1),
+        ("max_pool(3, stride=1, padding=1)", "max_pool(5, stride=1, padding=2)", 2),
+        ("max_pool(3, stride=1, padding=1)", "avg_pool(3, stride=1, padding=1)", 2),
+        ("relu", "sigmoid", 2),
+    ],
+)
+def test_equal_primitives_are_computed_once(first: str, second: str, left: int) -> None:
+    net = net_of(f"x -> a : {first}\n x -> b : {second}\n a, b -> out")
+    assert calls(robdsl.compile(net, passes="common")) == left
+    hold_in_training(net, [PASSES["common"]()])
+
+
+# --- fold-constants
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "x -> a : zero\n a -> out : batch_norm | conv(3)",  # all that the cell returns
+        "x -> a : zero\n a -> out : batch_norm | conv(3)\n x -> out : conv(1)",
+        "x -> a : zero\n a -> b : batch_norm\n x -> b\n b -> out : conv(3)",  # a sum of a constant and a map
+        "x -> a : zero\n x -> b : zero\n a -> c : batch_norm\n b -> c : batch_norm\n c -> out : sigmoid\n x -> out",
+        "x -> a : zero\n a -> out : sigmoid\n x -> out\n a -> b : batch_norm\n b -> out : conv(1)",
+        "x -> a : zero\n a -> out\n x -> out : conv(3)",  # zeros alone stay what they are
+    ],
+)
+def test_constants(body: str) -> None:
+    """Nothing is left that computes with zeros alone; zeros alone are left to those that know them."""
+    frozen = hold_frozen(net_of(body), [PASSES["fold-constants"](), PASSES["dead"]()])
+    cell = frozen.get_submodule("c_1")
+    assert isinstance(cell, LoweredModule)
+    changing = {node for node in cell.graph.nodes if node.op == "placeholder"}
+    has_zeros = "zero\n a -> out\n" in body
+    for node in cell.graph.nodes:
+        kind = getattr(node.target, "__name__", "")
+        if kind == "zeros":
+            assert has_zeros
+        elif kind == "repeated":
+            assert not has_zeros and node.args[1].op == "placeholder"
+        elif changing.intersection(node.all_input_nodes):
+            changing.add(node)
+        else:
+            assert node.op in ("placeholder", "get_attr", "output"), node
+
+
+# --- channels-last
+
+
+def test_maps_and_weights_have_the_channels_last() -> None:
+    """From the first convolution on, whatever the layout of the images, which stay as they are."""
+    net = net_of("x -> a : relu | conv(3)\n x -> a : conv(1)\n a -> out : sigmoid")
+    frozen = snapshot(plain_model(net))
+    run_pipeline(frozen, [PASSES["channels-last"]()])
+    seen: list[tuple[Tensor, Tensor]] = []
+    for each in frozen.modules():
+        if isinstance(each, nn.Conv2d):
+            assert each.weight.is_contiguous(memory_format=torch.channels_last)
+            each.register_forward_hook(lambda _, given, result: seen.append((given[0], result)))
+    x = images_for(net)
+    frozen(x)
+    assert len(seen) == 5 and x.is_contiguous()
+    for maps in seen:
+        assert all(each.is_contiguous(memory_format=torch.channels_last) for each in maps)
+    hold_frozen(net, [PASSES["channels-last"]()])
