@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,14 @@ def open_image(file: Path) -> Any:
 
     Raises:
         MissingDataError: the file, or the folder that it was listed in, is no longer there.
-        BrokenDataError: it cannot be decoded.
+        BrokenDataError: it cannot be decoded, or unpacks to more pixels than PIL believes in (89 million).
     """
+    from PIL import Image
+
     try:
-        return torchvision("datasets.folder").pil_loader(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return torchvision("datasets.folder").pil_loader(file)
     except FileNotFoundError as error:
         gone = file
         while not gone.parent.is_dir():
@@ -25,5 +32,8 @@ def open_image(file: Path) -> Any:
         raise MissingDataError(
             f"{gone} has vanished: put the data back and run the same command again"
         ) from error
-    except (OSError, ValueError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BrokenDataError(f"{file} is no picture of a data set ({error})") from error
+    # What PIL's decoders raise for damaged files; a SyntaxError is one about the file's own syntax.
+    except (OSError, ValueError, SyntaxError, IndexError, struct.error, zlib.error) as error:
         raise BrokenDataError(f"{file} is no readable image ({error}): fetch it again") from error

@@ -52,6 +52,8 @@ def opened(path: Path) -> Iterator[Stored]:
     from robdsl.weights.pickled import read_pickle
     from robdsl.weights.tensors_file import open_safetensors
 
+    if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would wait for a writer
+        raise BrokenWeightsError(f"{path} is no file of weights: it is not a regular file")
     try:
         with path.open("rb") as file:
             start = file.read(9)
