@@ -20,7 +20,6 @@ from robdsl.compiler.passes.facts import (
     operands,
     primitive,
     replace,
-    result,
 )
 
 
@@ -150,11 +149,9 @@ class FoldConstants(Pass):
                 if given and all(each in known for each in given):
                     known[node] = self._value(module, node, known)
                     source[node] = source[given[0]]
-        returned = result(module)
         changed = False
         for node in known:
-            outside = [user for user in node.users if user not in known]
-            if not is_zeros(node) and (outside or node is returned):
+            if not is_zeros(node) and any(user not in known for user in node.users):
                 self._store(module, node, known[node], source[node])
                 changed = True
         return changed

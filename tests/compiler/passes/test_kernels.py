@@ -82,6 +82,7 @@ def test_the_published_figures_hold(name: str) -> None:
     agree(gradient.flatten()[:8], figures(name, "input_grad_first8"))
 
 
+@pytest.mark.slow
 def test_each_operation_keeps_its_bound_inside_a_net() -> None:
     """A frozen net in Triton's interpreter: every fused operation against float64, given the same inputs."""
     command = [sys.executable, "-W", "error", "-m", "tests.kernels.interpreted_net"]

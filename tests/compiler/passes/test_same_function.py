@@ -58,7 +58,7 @@ def test_rare_cells(name: str) -> None:
         hold_frozen(net, pipeline)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(text=cells())
 def test_random_cells(text: str) -> None:
     net = robdsl.load(text)
@@ -68,20 +68,20 @@ def test_random_cells(text: str) -> None:
 
 
 @pytest.mark.parametrize("each", TRAINING, ids=lambda each: each.name)
-@settings(max_examples=5)
+@settings(max_examples=4)
 @given(text=cells())
 def test_each_pass_in_training(each: Pass, text: str) -> None:
     hold_in_training(robdsl.load(text), [each])
 
 
 @pytest.mark.parametrize("each", EVERY, ids=lambda each: each.name)
-@settings(max_examples=5)
+@settings(max_examples=4)
 @given(text=cells())
 def test_each_pass_on_a_frozen_model(each: Pass, text: str) -> None:
     hold_frozen(robdsl.load(text), [each])
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(text=cells(), order=st.permutations(EVERY))
 def test_passes_in_any_order(text: str, order: list[Pass]) -> None:
     hold_frozen(robdsl.load(text), order)
