@@ -34,9 +34,12 @@ class Block:
     text: str
 
 
-def blocks_of(page: Path) -> list[Block]:
-    """All blocks of a page."""
-    return [Block(found[1].strip(), found[2]) for found in _FENCE.finditer(page.read_text(encoding="utf-8"))]
+def blocks_of(page: Path, section: str | None = None) -> list[Block]:
+    """All blocks of a page, or of one of its sections."""
+    text = page.read_text(encoding="utf-8")
+    if section is not None:
+        text = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return [Block(found[1].strip(), found[2]) for found in _FENCE.finditer(text)]
 
 
 def file_of(text: str) -> str | None:
@@ -50,10 +53,14 @@ def runs(page: Path) -> bool:
     return any(block.language in ("sh", "python") for block in blocks_of(page))
 
 
-def follow(page: Path, folder: Path) -> str:
-    """Runs a page in ``folder``; what its blocks printed. Fails at the first block that does."""
+def follow(page: Path, folder: Path, section: str | None = None, bin_: Path | None = None) -> str:
+    """Runs a page, or one of its sections, in ``folder``; what its blocks printed. Fails at the first block that does.
+
+    ``bin_`` is where ``python`` and ``robdsl`` are; beside the Python that runs the tests unless given.
+    """
+    bin_ = bin_ or Path(sys.executable).parent
     steps: list[tuple[str, str]] = []
-    for block in blocks_of(page):
+    for block in blocks_of(page, section):
         match block.language:
             case "rob" if (name := file_of(block.text)) is not None:
                 steps.append(("rob", f"{name}\n{block.text}"))
@@ -69,19 +76,19 @@ def follow(page: Path, folder: Path) -> str:
             program.append(text)
             continue
         if program:
-            printed.append(_run([sys.executable, "-c", "\n".join([*earlier, *program])], folder))
+            printed.append(_run([str(bin_ / "python"), "-c", "\n".join([*earlier, *program])], folder, bin_))
             earlier, program = [*earlier, *program], []
         if kind == "rob":
             name, _, content = text.partition("\n")
             (folder / name).write_text(content, encoding="utf-8")
         elif kind == "sh":
-            printed.append(_run(["bash", "-euo", "pipefail", "-c", text], folder))
+            printed.append(_run(["bash", "-euo", "pipefail", "-c", text], folder, bin_))
     return "".join(printed)
 
 
-def _run(command: list[str], folder: Path) -> str:
+def _run(command: list[str], folder: Path, bin_: Path) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    environment["PATH"] = f"{bin_}:{environment['PATH']}"
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command[-1]}\ngave {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -227,15 +227,22 @@ SETTINGS = '{"version": 1, "space": "../../secret.rob", "data": "/etc/passwd"}'
     "arguments",
     [
         ("analyze", "study", "-o", "out/report.html"),
-        *(pytest.param(("search", each, "study"), marks=slow) for each in ("status", "best")),
+        *(
+            pytest.param(("search", *each), marks=slow)
+            for each in (("status", "study"), ("export", "study", "-o", "out/bank.jsonl"))
+        ),
     ],
 )
 @pytest.mark.parametrize(
     "name", ["paths", pytest.param("deep", marks=slow), pytest.param("pickle", marks=slow)]
 )
 def test_studies(name: str, arguments: tuple[str, ...], jail: Jail) -> None:
-    content = {"paths": SETTINGS, "deep": '{"a":' * 100_000, "pickle": pickled(jail.canary)}[name]
-    jail.file("study/study.json", content)
+    contents: dict[str, str | bytes] = {
+        "paths": SETTINGS,
+        "deep": '{"a":' * 100_000,
+        "pickle": pickled(jail.canary),
+    }
+    jail.file("study/study.json", contents[name])
     jail.file("study/place.json", '{"storage": "sqlite:////etc/passwd", "name": "../x"}')
     jail.file("study/space.rob", "use ../../secret\n")
     with sqlite3.connect(jail.sent / "study" / "study.db") as database:

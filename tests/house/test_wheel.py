@@ -3,52 +3,13 @@
 from __future__ import annotations
 
 import ast
-import shutil
 import sys
-import sysconfig
-import venv
 import zipfile
 from pathlib import Path
 
-import pytest
-
 from tests.house.tree import ROOT, run, succeed
 
-SHIPPED = ("robdsl", "cli", "archs", "grammars", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 NET = "net tiny {\n    input 3 x 8 x 8\n    flatten | linear(2)\n}\n"
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel, built from a source distribution, which is built from a copy of the checkout."""
-    checkout = tmp_path_factory.mktemp("checkout")
-    for name in SHIPPED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, checkout)
-    succeed([sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist", "."], checkout)
-    (built,) = (checkout / "dist").glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ``bin`` of an environment that holds the wheel alone and borrows what it depends on.
-
-    A path file adds the site-packages of the environment that runs the tests; path files in there are not
-    read, so the editable robdsl stays out.
-    """
-    home = tmp_path_factory.mktemp("environment")
-    venv.create(home, with_pip=False, symlinks=True)
-    python = home / "bin" / "python"
-    succeed([sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", wheel], home)
-    site = Path(
-        succeed([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], home).strip()
-    )
-    assert site.is_relative_to(home)
-    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    return python.parent
 
 
 def test_the_wheel_holds_all_that_is_in_the_tree(wheel: Path) -> None:
