@@ -42,7 +42,7 @@ def tables(
     """Train and attack every net of the paper's Tables 1, 2 and 4; the same command goes on after any interruption.
 
     With --data cifar10 these are the paper's tables. On digits the nets are far smaller, are trained briefly and attacked
-    on 100 images, and the tables say so; there all of it takes about a quarter of an hour on two cores.
+    on 100 images, and the tables say so.
 
     Example: robdsl tables --data digits --only robnet_small
     """

@@ -47,7 +47,10 @@ def test_the_digits_version_has_the_paper_s_rows_far_smaller() -> None:
     for row in PAPER.rows:
         assert small[row.net].tables == row.tables
         assert small[row.net].load(10).cost.params * 50 < row.load(10).cost.params
-    assert small.keys() - {row.net for row in PAPER.rows} == {"robnet_large_natural"}
+    assert small.keys() - {row.net for row in PAPER.rows} == {
+        "resnet18_natural",
+        "robnet_large_natural",
+    }
     assert PAPER.images is None and not PAPER.recipe
 
 
