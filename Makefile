@@ -38,14 +38,14 @@ demo: $(READY) ## Compile RobNet-free, report on it, draw it, train a small RobN
 # Cell-free and cell-based share a supernet. Of each space 150 nets are measured with its weights, FSP rejects the worst
 # quarter of the cell-free ones, the best are finetuned; the very best and the median are trained from scratch.
 DEMO_SEARCH := build/demo-search
-SEARCH_OPTIONS := --set width=4 --set layers=3 --data digits --steps 2 --attack pgd5 --images 72 --eval-batch 72 \
-	--norm-images 144 --epochs 1 --lr 0.03 --choose best --channels-last --workers 2 --device cpu --emit 3
-demo-search: $(READY) ## Search digits: a supernet, 300 sub-networks, the best finetuned and trained from scratch
-	$(BIN)/robdsl search --space cell-free $(SEARCH_OPTIONS) --supernet-epochs 12 --trials 150 --filter quantile:0.25 \
-		--finetune 10 -o $(DEMO_SEARCH)/cell-free
-	$(BIN)/robdsl search --space cell-based $(SEARCH_OPTIONS) --supernet-from $(DEMO_SEARCH)/cell-free --trials 150 \
-		--finetune 6 -o $(DEMO_SEARCH)/cell-based
-	$(BIN)/robdsl search retrain $(DEMO_SEARCH)/cell-free --best 1 --spread 1 --epochs 5 --steps 2 --device cpu
+SEARCH_OPTIONS := --data digits --eps 16/255 --step-size 4/255 --steps 2 --attack pgd5 --images 145 --eval-batch 145 \
+	--norm-images 290 --epochs 2 --lr 0.03 --choose best --trials 150 --channels-last --workers 2 --device cpu --emit 3
+demo-search: $(READY) ## Search digits: a supernet, 300 sub-networks, the best finetuned; the best and the median from scratch
+	$(BIN)/robdsl search --space docs/examples/digits_free.rob $(SEARCH_OPTIONS) --supernet-epochs 40 \
+		--filter quantile:0.25 --finetune 24 -o $(DEMO_SEARCH)/cell-free
+	$(BIN)/robdsl search --space docs/examples/digits_based.rob $(SEARCH_OPTIONS) --supernet-from $(DEMO_SEARCH)/cell-free \
+		--finetune 8 -o $(DEMO_SEARCH)/cell-based
+	$(BIN)/robdsl search retrain $(DEMO_SEARCH)/cell-free --best 5 --median 5 --epochs 20 --steps 2 --workers 2 --device cpu
 	$(BIN)/robdsl search export $(DEMO_SEARCH)/cell-free -o $(DEMO_SEARCH)/bank.parquet
 	$(BIN)/robdsl check $(DEMO_SEARCH)/cell-free/emitted/*.rob $(DEMO_SEARCH)/cell-based/emitted/*.rob
 

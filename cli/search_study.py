@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,8 @@ from .search_work import (
     StudyArgument,
     WorkersOption,
     carry_out,
+    job_for,
+    show_comparison,
     show_correlations,
     show_status,
     spoken,
@@ -170,12 +173,16 @@ def retrain(
     spread: Annotated[
         int, typer.Option(help="And so many evenly over all that were measured; 1 is the median.", min=0)
     ] = 0,
+    median: Annotated[
+        int, typer.Option(help="And so many around the median of all that were measured.", min=0)
+    ] = 0,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     method: Annotated[str, typer.Option(help="pgd, trades, free, fast or natural.")] = "pgd",
     steps: Annotated[int | None, typer.Option(help="Steps of the training attack.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate, for the recipe's own batch size.")] = None,
     emit: EmitOption = 10,
+    workers: WorkersOption = 1,
     storage: StorageOption = None,
     name: NameOption = None,
     data_root: RootOption = None,
@@ -185,14 +192,15 @@ def retrain(
 ) -> None:
     """Train what a study found from scratch, judge it on held-out training images, and set it beside the median.
 
-    Example: robdsl search retrain runs/s --best 3 --spread 5
+    Example: robdsl search retrain runs/s --best 5 --median 5
     """
     from robdsl.search import emit as write_best
     from robdsl.search import open_study, status_of
     from robdsl.search import retrain as run
-    from robdsl.search.choosing import ranked, ranked_as_inherited
+    from robdsl.search.choosing import around_median, ranked, ranked_as_inherited
     from robdsl.search.choosing import spread as evenly
-    from robdsl.search.crew import place_for
+    from robdsl.search.comparison import compare
+    from robdsl.search.crew import place_for, run_crew
     from robdsl.training import METHODS, recipe_for
 
     if method not in METHODS:
@@ -200,7 +208,9 @@ def retrain(
     where = device_of(device)
     with reported(), spoken(), open_study(study, storage, name, read_only=False) as opened, Line() as line:
         settings = opened.settings
-        changes = {"epochs": epochs, "steps": steps, "batch": batch, "lr": lr}
+        changes: dict[str, Any] = {"epochs": epochs, "steps": steps, "batch": batch, "lr": lr}
+        if method != "fast":
+            changes["step_size"] = settings.step_size
         try:
             recipe = recipe_for(
                 settings.data,
@@ -213,16 +223,16 @@ def retrain(
             raise typer.BadParameter(str(error)) from None
         bank = opened.rows()
         finest, measured = ranked(bank), ranked_as_inherited(bank)
-        wanted = {
-            row["trial"]: row for row in [*finest[:best], *(evenly(measured, spread) if measured else [])]
-        }
-        run(
-            opened,
-            place_for(settings, data_root, where, readers=readers),
-            recipe,
-            list(wanted.values()),
-            Show(opened, line),
-        )
+        middle = around_median(measured, median)
+        others = evenly(measured, spread) if measured else []
+        wanted = {row["trial"]: row for row in [*finest[:best], *middle, *others]}
+        place, show = place_for(settings, data_root, where, readers=readers), Show(opened, line)
+        if workers == 1:
+            run(opened, place, recipe, list(wanted.values()), show)
+        else:
+            job = job_for(opened, place, (), workers, storage, data_root)
+            job = replace(job, scratch=(tuple(wanted), recipe))
+            run_crew(job, workers, lambda: show.retrained(tuple(wanted)))
         write_best(opened, emit)
         rows = {row["trial"]: row for row in opened.rows()}
         found = status_of(opened)
@@ -232,9 +242,14 @@ def retrain(
         {"best": best_ones.get(number), "rank": places[number], **_scratch_row(rows[number])}
         for number in wanted
     ]
+    groups = [[rows[row["trial"]] for row in group] for group in (finest[:best], middle)]
+    compared = compare(*groups) if all(groups) else None
     if as_json:
         correlations = {pair: each.to_json() for pair, each in found.correlations.items()}
-        show_json({"retrained": told, "measured": len(measured), "correlations": correlations})
+        beside = None if compared is None else compared.to_json()
+        show_json(
+            {"retrained": told, "measured": len(measured), "compared": beside, "correlations": correlations}
+        )
         return
     for row in told:
         which = (
@@ -244,6 +259,8 @@ def retrain(
             f"{which}, trial {row['trial']}: robust {100 * row['robust_scratch']:.1f}%, "
             f"natural {100 * row['natural_scratch']:.1f}% from scratch ({row['examples']} images)"
         )
+    if compared is not None:
+        show_comparison(compared)
     show_correlations(found)
 
 

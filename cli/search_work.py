@@ -16,6 +16,8 @@ from .running import clock, is_first
 
 if TYPE_CHECKING:
     from robdsl.search import Place, Study
+    from robdsl.search.comparison import Comparison, Group
+    from robdsl.search.crew import Job
     from robdsl.search.events import Event
     from robdsl.search.status import Status
 
@@ -108,13 +110,27 @@ def _with_crew(
     data_root: Path | None,
     show: Show,
 ) -> None:
-    from robdsl.search.crew import Job, run_crew, threads_each
+    from robdsl.search.crew import run_crew
+
+    run_crew(job_for(study, place, stages, workers, storage, data_root), workers, show.look)
+
+
+def job_for(
+    study: Study,
+    place: Place,
+    stages: tuple[Any, ...],
+    workers: int,
+    storage: str | None,
+    data_root: Path | None,
+) -> Job:
+    """What each of several workers here is told; a usage error where they cannot share the device."""
+    from robdsl.search.crew import Job, threads_each
 
     if place.device.type == "cuda" and place.device.index is not None:
         raise typer.BadParameter(
             "several workers share one GPU only where you start them one by one with `worker`"
         )
-    job = Job(
+    return Job(
         folder=study.folder,
         storage=storage,
         name=study.name if storage is not None else None,
@@ -125,7 +141,6 @@ def _with_crew(
         keep_weights=place.keep_weights,
         threads=threads_each(workers),
     )
-    run_crew(job, workers, show.look)
 
 
 class Show:
@@ -160,6 +175,13 @@ class Show:
             status = self._look()
             self._line.passing(f"{progress_line(status)}{self._tail}")
 
+    def retrained(self, numbers: Sequence[int]) -> None:
+        """Shows how many of some trials were trained from scratch, by workers elsewhere."""
+        done = len(set(numbers) & set(self._study.scratch()))
+        if time.monotonic() - self._looked >= _LOOK:
+            self._looked = time.monotonic()
+            self._line.passing(f"retrain: {done}/{len(numbers)}")
+
     def _look(self) -> Status:
         from robdsl.search.status import status_of
 
@@ -193,6 +215,8 @@ def show_status(status: Status) -> None:
     for work, owner in status.working.items():
         host, _, pid, *_ = (*owner.split("/"), "?", "?")
         out.print(f"at work: {work} on {host}, process {pid}", markup=False)
+    for why, count in status.failures.items():
+        out.print(f"failed: {count:,}, as {why}", markup=False)
     if status.best is not None:
         out.print(f"best: {_found(status)}, {status.best.params:,} parameters")
     show_correlations(status)
@@ -209,6 +233,26 @@ def show_correlations(status: Status) -> None:
                 f"Kendall's tau of robust accuracy, {one} and {other}: {each.tau:.2f} "
                 f"(95% interval {each.low:.2f} to {each.high:.2f}, {each.count} architectures)"
             )
+
+
+def show_comparison(compared: Comparison) -> None:
+    """The best and those around the median, trained from scratch."""
+    for which, each in (("the best", compared.best), ("those around the median", compared.median)):
+        out.print(f"{which}, from scratch: {_mean(each)}")
+    clear = "no interval of one architecture"
+    if compared.low == compared.low:
+        clear = f"95% interval {100 * compared.low:+.1f} to {100 * compared.high:+.1f}"
+    out.print(f"difference: {100 * compared.difference:+.1f} points ({clear})")
+
+
+def _mean(group: Group) -> str:
+    interval = (
+        f"95% interval {100 * group.low:.1f} to {100 * group.high:.1f}, " if group.low == group.low else ""
+    )
+    return (
+        f"robust {100 * group.mean:.1f}% in the mean ({interval}{plural(group.count, 'architecture')}, "
+        f"{group.correct} of {group.examples} images, {group.params:,.0f} parameters)"
+    )
 
 
 def _found(status: Status) -> str:

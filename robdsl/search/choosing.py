@@ -47,6 +47,12 @@ def ranked_as_inherited(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, 
     return sorted(measured, key=lambda each: standing(each, each["trial"], ("inherited",)))
 
 
+def around_median(ranking: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+    """The ``count`` in the middle of a ranking."""
+    first = max(0, (len(ranking) - count) // 2)
+    return list(ranking[first : first + count])
+
+
 def spread(ranking: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
     """``count`` of a ranking, evenly spaced over it; one is the median."""
     if count >= len(ranking):

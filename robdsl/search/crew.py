@@ -6,6 +6,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -20,10 +21,11 @@ from robdsl.files import DiskFullError
 from robdsl.search.bench import Place
 from robdsl.search.errors import SearchError
 from robdsl.search.leases import BEAT, GRACE
+from robdsl.search.scratch import retrain
 from robdsl.search.settings import Settings
-from robdsl.search.study import open_study
+from robdsl.search.study import Study, open_study
 from robdsl.search.work import StageName, Worker
-from robdsl.training import TrainingError
+from robdsl.training import Recipe, TrainingError
 from robdsl.weights import WeightsError
 
 #: What a worker reports in one line; anything else is a fault of the program, and shows as one.
@@ -38,6 +40,7 @@ class Job:
         folder: of the study.
         storage, name: as in `open_study`.
         stages: to do.
+        scratch: trials to train from scratch instead, and how.
         data_root: where data lie.
         device: where to compute.
         readers: reading processes for data that stays on disk.
@@ -55,6 +58,7 @@ class Job:
     readers: int = 0
     keep_weights: bool = False
     threads: int = 1
+    scratch: tuple[tuple[int, ...], Recipe] | None = None
     beat: float = BEAT
     grace: float = GRACE
 
@@ -144,11 +148,21 @@ def _work(job: Job, parent: int, mouth: Connection) -> None:
                 readers=job.readers,
                 keep_weights=job.keep_weights,
             )
-            Worker(study, place, lambda event: None, lambda: os.getppid() == parent).run(job.stages)
+            _do(job, study, place, lambda: os.getppid() == parent)
     except _SPOKEN as error:
-        mouth.send(str(error))
+        with suppress(BrokenPipeError):  # nobody may be left to be told
+            mouth.send(str(error))
     except KeyboardInterrupt:
         return
+
+
+def _do(job: Job, study: Study, place: Place, wanted: Callable[[], bool]) -> None:
+    if job.scratch is None:
+        Worker(study, place, lambda event: None, wanted).run(job.stages)
+        return
+    numbers, recipe = job.scratch
+    rows = {row["trial"]: row for row in study.rows()}
+    retrain(study, place, recipe, [rows[number] for number in numbers], lambda event: None, wanted)
 
 
 def threads_each(workers: int, cores: int | None = None) -> int:

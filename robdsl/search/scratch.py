@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,12 @@ from robdsl.training import Recipe, train
 
 
 def retrain(
-    study: Study, place: Place, recipe: Recipe, rows: Sequence[Mapping[str, Any]], tell: Listener
+    study: Study,
+    place: Place,
+    recipe: Recipe,
+    rows: Sequence[Mapping[str, Any]],
+    tell: Listener,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> None:
     """Train architectures from scratch and judge them as the study judges, on held-out training images.
 
@@ -33,12 +38,13 @@ def retrain(
         recipe: of all of them; each has a seed of its own, from the study's and the architecture's hash.
         rows: of the study's bank.
         tell: takes events.
+        wanted: asked between two architectures; this ends when it says no.
 
     Raises:
         TrainingError: as `robdsl.training.train`.
     """
     examiner = Examiner(study.settings, place.held, place.device, place.readers)
-    while True:
+    while wanted():
         done = study.scratch()
         todo = [row for row in rows if row["trial"] not in done]
         tell(StageProgress("retrain", len(rows) - len(todo), len(rows)))

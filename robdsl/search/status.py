@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -44,6 +45,7 @@ class Status:
         drawn, duplicates: how many were, and how many of these repeat an earlier one.
         measured: how many are, with inherited weights.
         states: architectures by state (see `robdsl.search.bank`).
+        failures: why architectures failed, and how many for each reason.
         to_finetune: how many shall be finetuned, so far as is known.
         working: what is being done now, by whom.
         seconds_left: an estimate for the workers that there are now (for one, where there is none); None where nothing is
@@ -61,6 +63,7 @@ class Status:
     duplicates: int
     measured: int
     states: Mapping[str, int]
+    failures: Mapping[str, int]
     to_finetune: int
     working: Mapping[str, str]
     seconds_left: float | None
@@ -73,6 +76,7 @@ class Status:
         return {
             **{name: getattr(self, name) for name in self.__dataclass_fields__},
             "states": dict(self.states),
+            "failures": dict(self.failures),
             "working": dict(self.working),
             "best": None if self.best is None else vars(self.best) | {},
             "correlations": {name: each.to_json() for name, each in self.correlations.items()},
@@ -110,6 +114,7 @@ def status_of(study: Study, *, with_correlations: bool = True) -> Status:
         duplicates=len(drawn) - len(known),
         measured=sum(each.measured for each in known),
         states=states,
+        failures=Counter(str(each.facts["failure"]) for each in known if "failure" in each.facts),
         to_finetune=0 if study.settings.finetune is None else len(chosen),
         working=working,
         seconds_left=_seconds_left(known, unmeasured, unjudged, targets.trials - len(drawn), len(working)),

@@ -76,18 +76,35 @@ def test_a_search_from_space_to_nets_that_train(robdsl: Run) -> None:
         1,
         "--spread",
         1,
+        "--median",
+        2,
         "--epochs",
         1,
         "--steps",
         1,
         "--device",
         "cpu",
-        "--json",
+        "--workers",
+        2,
     )
     assert retrained.status == 0, retrained.err
-    rows = json.loads(retrained.out)["retrained"]
+    assert "the best, from scratch: robust" in retrained.out and "difference:" in retrained.out
+    bank = read_bank("s")
+
+    options = ("--best", 1, "--spread", 1, "--median", 2, "--steps", 1, "--device", "cpu", "--json")
+    repeated = robdsl("search", "retrain", "s", *options)
+    told = json.loads(repeated.out)
+    rows = told["retrained"]
     assert rows[0]["best"] == 1 and all(0 <= row["robust_scratch"] <= 1 for row in rows)
-    assert read_bank("s")["robust_scratch"].notna().sum() == len(rows)
+    assert bank["robust_scratch"].notna().sum() == len(rows) and read_bank("s").equals(bank)
+    found = dict(zip(bank["trial"], bank["robust_scratch"], strict=True))
+    ranking = bank.sort_values(
+        ["robust_inherited", "natural_inherited", "trial"], ascending=[False, False, True]
+    )
+    middle = [found[trial] for trial in ranking["trial"][1:3]]
+    compared = told["compared"]
+    assert compared["median"]["mean"] == pytest.approx(sum(middle) / 2)
+    assert compared["difference"] == pytest.approx(rows[0]["robust_scratch"] - sum(middle) / 2)
 
 
 def test_stages_and_workers(robdsl: Run) -> None:

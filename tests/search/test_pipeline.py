@@ -165,7 +165,9 @@ def test_draws_that_repeat_cost_nothing_and_blind_nets_fail(tmp_path: Path) -> N
     with begin(tmp_path / "s", 12, searched="shared_space", recipe_for_finetuning=None, seed=54) as study:
         told = work(study)
         trials = study.trials()
-        assert status_of(study).finished
+        status = status_of(study)
+        assert status.finished
+        assert status.failures == {"its answer does not depend on the image": status.states["failed"]}
     repeated = [each for each in trials if each.duplicate_of is not None]
     distinct = {each.facts["hash"] for each in trials}
     assert len(distinct) + len(repeated) == 12 and len(repeated) == 3

@@ -68,7 +68,14 @@ def test_many_find_what_one_finds(
 
 
 @pytest.mark.parametrize(
-    ("kills", "trials"), [(4, 6), pytest.param(12, 24, marks=pytest.mark.slow)], ids=["quick", "long"]
+    ("storage", "kills", "trials"),
+    [
+        pytest.param("sqlite", 4, 6, id="sqlite-quick"),
+        pytest.param("postgresql", 4, 6, id="postgresql-quick", marks=pytest.mark.slow),
+        pytest.param("sqlite", 12, 24, id="sqlite-long", marks=pytest.mark.slow),
+        pytest.param("postgresql", 12, 24, id="postgresql-long", marks=pytest.mark.slow),
+    ],
+    indirect=["storage"],
 )
 def test_killed_at_random_moments(
     kills: int, trials: int, storage: str | None, tmp_path: Path, request: pytest.FixtureRequest
