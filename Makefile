@@ -17,6 +17,7 @@ PARALLEL := -n 2 --dist worksteal
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# One thread: where others use the cores too, more only wait for each other, and so small a net gains little from two.
 demo: $(READY) ## Compile RobNet-free, report on it, draw it, train a small RobNet on digits, attack it
 	@printf '\n1. An architecture is a text file. RobNet-free has 20 cells of its own:\n\n'
 	$(BIN)/robdsl info archs/robnet_free.rob
@@ -28,10 +29,10 @@ demo: $(READY) ## Compile RobNet-free, report on it, draw it, train a small RobN
 		model = robdsl.compile(robdsl.load('archs/robnet_free.rob')).eval(); \
 		print('two images in, logits out:', tuple(model(torch.rand(2, 3, 32, 32)).shape))"
 	@printf '\n3. A far smaller RobNet, trained against attacks on handwritten digits (half a minute to a minute):\n\n'
-	$(BIN)/robdsl train robnet_small --set width=4 --set layers=3 --data digits --epochs 3 --batch 32 --lr 0.2 \
+	OMP_NUM_THREADS=1 $(BIN)/robdsl train robnet_small --set width=4 --set layers=3 --data digits --epochs 3 --batch 32 --lr 0.2 \
 		--steps 2 --step-size 4/255 --device cpu --channels-last -o build/demo
 	@printf '\n4. What it still gets right when its test images are attacked (some seconds):\n\n'
-	$(BIN)/robdsl attack build/demo/net.rob --weights build/demo/best.safetensors --data digits \
+	OMP_NUM_THREADS=1 $(BIN)/robdsl attack build/demo/net.rob --weights build/demo/best.safetensors --data digits \
 		--attack fgsm,pgd20 --limit 180 --device cpu -o build/demo/attack
 	@printf '\nLook at build/robnet_free.html and build/robnet_free_cells.png; `$(BIN)/robdsl --help` lists the rest.\n'
 

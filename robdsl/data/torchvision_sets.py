@@ -98,4 +98,5 @@ def _require(name: str, files: list[tuple[Path, str]], remedy: str) -> None:
         elif not check(str(path), md5):
             faults.append(f"{path} is damaged or cut off (its MD5 is not {md5})")
     if faults:
-        raise MissingDataError(f"{name}: {'; '.join(faults)}. To mend it, {remedy}; or pass download=True")
+        fetch = f"from Python, robdsl.data.load_data({name!r}, download=True)"
+        raise MissingDataError(f"{name}: {'; '.join(faults)}. To mend it, {remedy}; or, {fetch}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,9 @@ PLANS = [
 
 @pytest.mark.parametrize("page", FOLLOWED)
 def test_the_page_can_be_followed(page: Path, tmp_path: Path) -> None:
+    shutil.copytree(
+        ROOT / "docs" / "examples", tmp_path / "docs" / "examples"
+    )  # pages are read in a checkout
     follow(page, tmp_path)
 
 
