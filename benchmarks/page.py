@@ -1,0 +1,121 @@
+"""The page of results: what the committed files of measurements say, and nothing else.
+
+python -m benchmarks.page            writes docs/results.md
+python -m benchmarks.page --check    status 1 if it is not up to date
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record import RESULTS
+
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+
+HEAD = """\
+# Results
+
+Written by `python -m benchmarks.page` from the files in `benchmarks/results/`; edit neither by hand. Ratios are between
+things that ran in turn, in one process, on the machine that is named. Nothing was measured on a GPU yet:
+`python -m benchmarks.bench_gpu` is ready to run on one. The digits version of the paper's tables is
+`benchmarks/results/tables_digits.md`.
+"""
+
+
+def page() -> str:
+    """The text of the page."""
+    parts = [HEAD]
+    for title, name, body in (
+        ("A step of an attack on RobNet-free", "passes", _passes),
+        ("From a file to a network", "compile", _compile),
+        ("PGD beside three libraries", "attacks_small_cpu", _attacks),
+        ("How strong the attacks are", "strength", _strength),
+    ):
+        record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
+        about = f"`{record['command']}`, {record['date'][:10]}, {record['machine']}, {versions}."
+        parts.append("\n".join([f"## {title}", "", about, "", *body(record), ""]))
+    return "\n".join(parts)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "| --- |" + " ---: |" * (len(head) - 1)
+    yield from ("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _passes(record: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"Forward pass and gradient to the images, batch {record['batch']}, float32, evaluation mode, "
+        f"median of {record['rounds']} rounds."
+    )
+    for run in record["attack"]:
+        yield f"Frozen in {run['ready']:.1f} s. Threads: {run['threads']}."
+        yield ""
+        rows = [
+            [name, f"{1000 * seconds:.0f}", f"{run['frozen_over'].get(name, 1):.2f}"]
+            for name, seconds in run["seconds"].items()
+        ]
+        yield from _table(["form", "ms", "frozen is faster by"], rows)
+
+
+def _compile(record: Mapping[str, Any]) -> Iterator[str]:
+    again, sampled = record["again"], record["sampled"]
+    rows = [[name, f"{1000 * seconds:.0f}"] for name, seconds in again["seconds"].items()]
+    yield from _table([again["net"], "ms"], rows)
+    yield ""
+    yield (
+        f"Compiling takes {again['compile_over_by_hand']:.2f} times as long as making the same modules by hand. "
+        f"{sampled['nets']} sampled cell-free nets load in {sampled['seconds']:.1f} s."
+    )
+    yield ""
+    rows = [
+        [str(each["cells"]), *(f"{each['seconds'][name]:.2f}" for name in ("load", "compile", "emit"))]
+        for each in record["growth"]
+    ]
+    yield from _table(["cells", "load, s", "compile, s", "emit, s"], rows)
+
+
+def _attacks(record: Mapping[str, Any]) -> Iterator[str]:
+    own = record["pgd_over_own_passes"]
+    yield (
+        f"A small net, batch {record['batch']}, PGD-{record['steps']}. "
+        f"Ours takes {own['ratio']:.3f} times its own forward and backward passes, which are {own['pass_ms']:.1f} ms each."
+    )
+    yield ""
+    rows = [
+        [name, f"{each['images_per_second']:.0f}", f"{each['time_to_robdsl']:.2f}"]
+        for name, each in record["pgd"].items()
+    ]
+    yield from _table(["library", "images a second", "time to ours"], rows)
+
+
+def _strength(record: Mapping[str, Any]) -> Iterator[str]:
+    libraries = list(record["rows"][0]["theirs"])
+    yield "On identical images; fooled: more is stronger; mean distance: less is stronger."
+    yield ""
+    rows = []
+    for each in record["rows"]:
+        theirs = ["-" if each["theirs"][name] is None else str(each["theirs"][name]) for name in libraries]
+        rows.append([f"{each['attack']}, {each['net']} net", each["measure"], str(each["ours"]), *theirs])
+    yield from _table(["attack", "measure", "ours", *libraries], rows)
+
+
+def main() -> int:
+    """Writes the page, or looks whether it is up to date."""
+    text = page()
+    if "--check" in sys.argv[1:]:
+        same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
+        print("up to date" if same else f"{PAGE.name} is not up to date: python -m benchmarks.page")
+        return 0 if same else 1
+    PAGE.write_text(text, encoding="utf-8")
+    print(f"wrote {PAGE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
