@@ -33,6 +33,7 @@ def page() -> str:
         ("A step of an attack on RobNet-free", "passes", _passes),
         ("From a file to a network", "compile", _compile),
         ("PGD beside three libraries", "attacks_small_cpu", _attacks),
+        ("Training beside a plain loop", "training", _training),
         ("How strong the attacks are", "strength", _strength),
     ):
         record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
@@ -92,6 +93,16 @@ def _attacks(record: Mapping[str, Any]) -> Iterator[str]:
         for name, each in record["pgd"].items()
     ]
     yield from _table(["library", "images a second", "time to ours"], rows)
+
+
+def _training(record: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{record['net']} with {record['params']:,} parameters, {record['images']} images, batch {record['batch']}."
+    yield ""
+    rows = []
+    for method in ("natural", "pgd"):
+        speed = record[method]["images_per_second"]
+        rows.append([method, f"{speed['train']:.0f}", f"{speed['loop']:.0f}", f"{record[method]['train_over_loop']:.2f}"])
+    yield from _table(["method", "images a second", "plain loop", "time to the loop's"], rows)
 
 
 def _strength(record: Mapping[str, Any]) -> Iterator[str]:
