@@ -176,3 +176,9 @@ def chromium() -> Iterator[Tab]:
                 browser.wait()
             os.close(to_browser)
             os.close(from_browser)
+
+
+def complaints(tab: Tab) -> list[str]:
+    """Errors and warnings that the browser logged, and exceptions."""
+    kinds = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+    return [str(each) for each in tab.events if each["method"] in kinds]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import robdsl
 from robdsl.viz import draw
-from tests.viz.chromium import Tab, chromium
+from tests.viz.chromium import Tab, complaints
 from tests.viz.hostile import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -22,22 +20,10 @@ MARKED = "[...document.querySelectorAll('#source .marked')].map(each => each.inn
 
 
 @pytest.fixture(scope="module")
-def tab() -> Iterator[Tab]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def free(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("page") / "free.html"
     draw(robdsl.load("robnet_free"), path)
     return path.as_uri()
-
-
-def complaints(tab: Tab) -> list[dict[str, Any]]:
-    """Errors and warnings that the browser logged, and exceptions."""
-    kinds = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
-    return [each for each in tab.events if each["method"] in kinds]
 
 
 def shown(view: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from PIL import Image
 from robdsl.viz.report import write_report
 from robdsl.viz.report.images import WIDTH, images
 from robdsl.viz.report.plotting import plots_of
-from tests.viz.chromium import Tab, chromium
+from tests.viz.chromium import Tab, complaints
 from tests.viz.test_report import strange, whole
 
 pytestmark = pytest.mark.browser
@@ -28,21 +27,10 @@ OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clie
 
 
 @pytest.fixture(scope="module")
-def tab() -> Iterator[Tab]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("report") / "report.html"
     write_report(whole(), path)
     return path.as_uri()
-
-
-def complaints(tab: Tab) -> list[str]:
-    kinds = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
-    return [str(each) for each in tab.events if each["method"] in kinds]
 
 
 def test_everything_is_drawn_and_nothing_is_fetched(tab: Tab, report: str) -> None:
