@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -192,13 +192,18 @@ class Study:
                 self.storage.set_trial_user_attr(trial.id, name, value)
 
     def finish(self, trial: Trial, state: TrialState, facts: Mapping[str, Any]) -> None:
-        """Write the last facts of a trial, its values, and that it is finished. Again does no harm."""
+        """Write the last facts of a trial, its values, and that it is finished. Again does no harm.
+
+        Two workers may settle one trial in the same moment, from the same facts: the second finds it finished, before
+        it writes or while it does, and leaves it so.
+        """
         if self.trial(trial).finished:
             return
-        self.set_facts(trial, facts)
         values = self.values({**trial.facts, **facts}) if state is TrialState.COMPLETE else None
-        with reachable(self.storage.url):
-            self.storage.set_trial_state_values(trial.id, state, values)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self.set_facts(trial, facts)
+            with reachable(self.storage.url):
+                self.storage.set_trial_state_values(trial.id, state, values)
 
     def values(self, facts: Mapping[str, Any]) -> list[float]:
         """The objectives of an evaluated trial."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 
 from robdsl.search import SearchError, open_study, read_bank
 from robdsl.search.heritage import adopt_heritage
@@ -41,6 +42,18 @@ def test_the_folder_tells_all(drawn: Path) -> None:
         assert study.space.size() == space().size()
         assert [pick.opens for pick in study.space.picks] == [pick.opens for pick in space().picks]
         assert study.space.net(space().sample(5).alpha).hash == space().sample(5).hash
+
+
+def test_a_trial_may_be_finished_by_two_at_once(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second looks before the first has finished, and writes after it."""
+    with open_study(copied, read_only=False) as study:
+        stale = study.trials()[0]
+        study.finish(stale, TrialState.PRUNED, {"state": "rejected"})
+        monkeypatch.setattr(study, "trial", lambda like: like)
+        study.finish(stale, TrialState.PRUNED, {"state": "rejected"})
+        assert study.trials()[0].state == "rejected"
+        study.finish(stale, TrialState.FAIL, {"state": "failed"})
+        assert study.trials()[0].state == "rejected"
 
 
 def test_settings_survive_json() -> None:
