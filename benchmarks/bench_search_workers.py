@@ -22,7 +22,7 @@ from robdsl.files import file_hash
 from robdsl.graph.load import load_space
 from robdsl.search import Settings, Supernet, Targets, Worker, create_study
 from robdsl.search.crew import Job, place_for, run_crew
-from robdsl.search.study import plain_parameters
+from robdsl.search.space_file import plain_parameters
 from robdsl.training import recipe_for
 from robdsl.weights import save_weights
 

@@ -188,7 +188,7 @@ def search(
     from robdsl.search.heritage import adopt_heritage
     from robdsl.search.recipes import finetune_recipe
     from robdsl.search.settings import read_settings, with_changes
-    from robdsl.search.study import plain_parameters
+    from robdsl.search.space_file import plain_parameters
     from robdsl.search.supernet.training import supernet_recipe
 
     where = device_of(device)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from robdsl.search.heritage import Heritage
 from robdsl.search.leases import Claim
 from robdsl.search.study import Study, Trial
 from robdsl.search.supernet.connected import is_connected
-from robdsl.training import NonFiniteError, train
+from robdsl.training import FolderTakenError, NonFiniteError, train
 from robdsl.weights import load_weights, save_weights
 
 
@@ -68,15 +69,13 @@ class Bench:
         began = time.perf_counter()
         net = self.study.net(trial)
         if not is_connected(net):
-            claim.check()
             facts: dict[str, Any] = {"state": "failed", "failure": "its answer does not depend on the image"}
-            self.study.finish(trial, TrialState.FAIL, facts)
+            self.study.finish(trial, TrialState.FAIL, facts, claim)
             return facts
-        self.study.begin(trial)
+        self.study.begin(trial, claim)
         facts = self.heritage.measure(net, self.examiner)
         facts["measure_seconds"] = time.perf_counter() - began
-        claim.check()
-        self.study.set_facts(trial, facts)
+        self.study.set_facts(trial, facts, claim)
         return facts
 
     def finetune(self, trial: Trial, claim: Claim, *, then_evaluate: bool) -> dict[str, Any]:
@@ -90,20 +89,28 @@ class Bench:
         began = time.perf_counter()
         recipe, net = self.study.settings.finetune, self.study.net(trial)
         assert recipe is not None
-        self.study.begin(trial)
+        self.study.begin(trial, claim)
         model = self.heritage.model(net)
         seed = derive_seed(self.study.settings.seed, "finetune", net.hash)
         folder = self.study.folder / "work" / str(trial.number)
         facts: dict[str, Any] = {"finetune_seed": seed}
-        try:
+
+        def run(folder: Path) -> None:
             train(
                 model, self.place.train, None, replace(recipe, seed=seed), folder,
                 architecture=format_net(net), command="robdsl search", workers=self.place.readers,
+                before_batch=lambda _epoch, _batch: claim.notice(),
             )  # fmt: skip
+
+        try:
+            try:
+                run(folder)
+            except FolderTakenError:
+                # Whoever had this trial before was silent for too long, but is not gone: begin anew, apart from it.
+                run(folder.with_name(f"{trial.number}-{token_hex(4)}"))
         except NonFiniteError as error:
             facts |= {"state": "failed", "failure": str(error)}
-            claim.check()
-            self.study.finish(trial, TrialState.FAIL, facts)
+            self.study.finish(trial, TrialState.FAIL, facts, claim)
         else:
             facts["finetune_seconds"] = time.perf_counter() - began
             claim.check()
@@ -113,8 +120,9 @@ class Bench:
                 facts = self._judged(trial, claim, net, model, facts)
             else:
                 facts["state"] = "finetuned"
-                self.study.set_facts(trial, facts)
-        shutil.rmtree(folder, ignore_errors=True)
+                self.study.set_facts(trial, facts, claim)
+        for each in (folder, *folder.parent.glob(f"{trial.number}-*")):
+            shutil.rmtree(each, ignore_errors=True)
         return facts
 
     def evaluate(self, trial: Trial, claim: Claim) -> dict[str, Any]:
@@ -138,8 +146,7 @@ class Bench:
 
     def accept(self, trial: Trial, claim: Claim) -> dict[str, Any]:
         """Let what was measured with inherited weights be the last word."""
-        claim.check()
-        self.study.finish(trial, TrialState.COMPLETE, {"state": "evaluated"})
+        self.study.finish(trial, TrialState.COMPLETE, {"state": "evaluated"}, claim)
         return {**trial.facts, "state": "evaluated"}
 
     def _judged(
@@ -153,8 +160,7 @@ class Bench:
             "evaluate_seconds": time.perf_counter() - began,
             "state": "evaluated",
         }
-        claim.check()
-        self.study.finish(trial, TrialState.COMPLETE, found)
+        self.study.finish(trial, TrialState.COMPLETE, found, claim)
         return found
 
     def _weights(self, trial: Trial) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from robdsl.graph.load import load_space
 from robdsl.graph.net import Space
 from robdsl.search.errors import SearchError
-from robdsl.search.study import space_text
+from robdsl.search.space_file import space_text
 
 BUDGETS = {"small": "<= 7", "medium": "in 8..10", "large": ">= 11"}
 """What each budget asks of the count of convolutions in a cell (facts of the paper: small at most 7, large at least 11)."""

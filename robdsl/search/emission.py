@@ -12,7 +12,7 @@ from robdsl.graph.layout import MetaValue
 from robdsl.graph.net import Net
 from robdsl.graph.writer import format_net
 from robdsl.search.choosing import ranked
-from robdsl.search.study import Study
+from robdsl.search.study import Study, locked
 
 _FOLDER = "emitted"
 
@@ -28,15 +28,16 @@ def emit(study: Study, count: int = 10) -> list[Path]:
         The files, the best first.
     """
     folder = study.folder / _FOLDER
-    folder.mkdir(exist_ok=True)
     paths = []
-    for row in ranked(study.rows())[:count]:
-        path = folder / f"trial_{row['trial']:04d}.rob"
-        write_atomic(path, format_net(described(study, row)).encode())
-        paths.append(path)
-    for old in folder.glob("trial_*.rob"):
-        if old not in paths:
-            old.unlink(missing_ok=True)
+    with locked(study.folder):  # of two that write at once, the one that looked last has the last word
+        folder.mkdir(exist_ok=True)
+        for row in ranked(study.rows())[:count]:
+            path = folder / f"trial_{row['trial']:04d}.rob"
+            write_atomic(path, format_net(described(study, row)).encode())
+            paths.append(path)
+        for old in folder.glob("trial_*.rob"):
+            if old not in paths:
+                old.unlink(missing_ok=True)
     return paths
 
 

@@ -79,8 +79,9 @@ def adopt_heritage(study: Study, other: Path) -> None:
         target = study.folder / "supernet" / _WEIGHTS
         target.parent.mkdir(exist_ok=True)
         write_atomic(target, source.read_bytes())
-        claim.check()
-        study.set_attribute("supernet", {"weights": file_hash(target), "seconds": 0.0, "from": str(other)})
+        study.set_attribute(
+            "supernet", {"weights": file_hash(target), "seconds": 0.0, "from": str(other)}, claim
+        )
 
 
 class Heritage:

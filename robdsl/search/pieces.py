@@ -80,6 +80,11 @@ class Pieces:
                     facts = do(now, claim)
                 except LeaseLostError:
                     continue
+                except OSError:
+                    # Whoever took the work over, because this worker was silent for too long, clears up after it.
+                    if not claim.holds():
+                        continue
+                    raise
                 self.tell(TrialDone(stage, trial.number, facts))
                 return True
         return False

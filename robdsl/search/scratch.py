@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,10 @@ from robdsl.graph.writer import format_net
 from robdsl.search.bench import Place
 from robdsl.search.events import Listener, StageDone, StageProgress, Training, TrialDone
 from robdsl.search.examine import Examiner
+from robdsl.search.leases import LeaseLostError
 from robdsl.search.pieces import POLL
 from robdsl.search.study import Study
-from robdsl.training import Recipe, train
+from robdsl.training import FolderTakenError, Recipe, train
 
 
 def retrain(
@@ -59,7 +61,7 @@ def _one(
     study: Study, place: Place, recipe: Recipe, row: Mapping[str, Any], examiner: Examiner, tell: Listener
 ) -> bool:
     number = int(row["trial"])
-    with study.leases.claimed(f"retrain/{number}") as claim:
+    with study.leases.claimed(f"retrain/{number}") as claim, suppress(LeaseLostError, FolderTakenError):
         if claim is None or number in study.scratch():
             return False
         net = study.space.net(row["alpha"])
@@ -69,13 +71,14 @@ def _one(
             model, place.train, None, replace(recipe, seed=seed), study.folder / "scratch" / str(number),
             architecture=format_net(net), command="robdsl search retrain", workers=place.readers,
             events=lambda event: tell(Training(f"trial {number} from scratch", event)),
+            before_batch=lambda _epoch, _batch: claim.notice(),
         )  # fmt: skip
         facts: dict[str, Any] = {
             **examiner.examine(model, net.hash, "scratch").facts("scratch"),
             "scratch_seed": seed,
         }
         facts["scratch_recipe"] = recipe.describe()
-        claim.check()
-        study.set_scratch(number, facts)
+        study.set_scratch(number, facts, claim)
         tell(TrialDone("retrain", number, facts))
         return True
+    return False  # another worker has it now, or one that was thought dead still holds its folder

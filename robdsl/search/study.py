@@ -3,14 +3,17 @@
 Trial k is an architecture, its facts are the trial's user attributes, its robust accuracy is the trial's value. What
 comes to be known after a trial is finished (accuracy after training from scratch) is an attribute of the study,
 because Optuna keeps finished trials as they are.
+
+Reads wait for a server that is away. All that belongs together is written in one transaction, with the claim of whoever
+writes it: a worker that was thought dead and wakes up changes nothing, and one that dies leaves nothing half written.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,17 +22,22 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from robdsl.evaluation import Json
 from robdsl.files import write_atomic
-from robdsl.graph.load import load
 from robdsl.graph.net import Net, Space
-from robdsl.graph.values import show_value
-from robdsl.graph.writer import format_net
 from robdsl.search.bank import MAX_ROWS, STATES
 from robdsl.search.errors import SearchError
-from robdsl.search.leases import BEAT, GRACE, Leases
+from robdsl.search.leases import BEAT, GRACE, Claim, LeaseLostError, Leases
 from robdsl.search.settings import Settings, Targets, read_settings, write_settings
-from robdsl.search.storage import folder_url, open_storage, reachable, shown
+from robdsl.search.space_file import read_space, space_text
+from robdsl.search.storage import (
+    Result,
+    folder_url,
+    only_writer,
+    open_storage,
+    patiently,
+    reachable,
+    shown,
+)
 
 _SCRATCH = "scratch/"
 _LOCAL_NAME = "search"
@@ -114,21 +122,18 @@ class Study:
         Raises:
             SearchError: the storage cannot be read.
         """
-        with reachable(self.storage.url):
-            found = self.storage.get_all_trials(self._id, deepcopy=False)
+        found = self.frozen()
         if len(found) > MAX_ROWS:
             raise SearchError(f"{self.url} has more than {MAX_ROWS:,} trials")
         return [_trial(each) for each in sorted(found, key=lambda each: each.number)][: self.targets().trials]
 
     def trial(self, like: Trial) -> Trial:
         """A trial as it is now."""
-        with reachable(self.storage.url):
-            return _trial(self.storage.get_trial(like.id))
+        return _trial(self._read(lambda: self.storage.get_trial(like.id)))
 
     def frozen(self) -> list[FrozenTrial]:
         """The trials as Optuna's samplers take them."""
-        with reachable(self.storage.url):
-            return self.storage.get_all_trials(self._id, deepcopy=False)
+        return self._read(lambda: self.storage.get_all_trials(self._id, deepcopy=False))
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of the bank: a row an architecture, without draws that repeat an earlier one."""
@@ -153,57 +158,103 @@ class Study:
 
     def attributes(self) -> dict[str, Any]:
         """Facts of the study itself."""
-        with reachable(self.storage.url):
-            return self.storage.get_study_user_attrs(self._id)
+        return self._read(lambda: self.storage.get_study_user_attrs(self._id))
 
     def targets(self) -> Targets:
         """How far it shall be taken."""
         return Targets.from_json(self.attributes().get("targets", {}))
 
     # --- what is to be known
+    #
+    # Each is written whole or not at all, and, where a claim is given, only while it holds; LeaseLostError otherwise.
 
-    def set_attribute(self, name: str, value: Any) -> None:
+    def set_attribute(self, name: str, value: Any, claim: Claim | None = None) -> None:
         """Write a fact of the study."""
-        with reachable(self.storage.url):
-            self.storage.set_study_user_attr(self._id, name, value)
+        self._write(lambda storage: storage.set_study_user_attr(self._id, name, value), claim)
+
+    def attribute_once(self, name: str, value: Any) -> Any:
+        """A fact of the study that never changes: ``value``, unless another was written before."""
+
+        def write(storage: optuna.storages.RDBStorage) -> Any:
+            known = storage.get_study_user_attrs(self._id)
+            if name not in known:
+                storage.set_study_user_attr(self._id, name, value)
+            return known.get(name, value)
+
+        return self._write(write)
 
     def set_targets(self, targets: Targets) -> None:
         """Take the study further, or less far."""
         self.set_attribute("targets", targets.to_json())
 
-    def set_scratch(self, number: int, facts: Mapping[str, Any]) -> None:
+    def set_scratch(self, number: int, facts: Mapping[str, Any], claim: Claim) -> None:
         """Write what training from scratch gave."""
-        self.set_attribute(f"{_SCRATCH}{number}", dict(facts))
+        self.set_attribute(f"{_SCRATCH}{number}", dict(facts), claim)
 
-    def add(self, template: FrozenTrial) -> int:
-        """Add a trial whole; its number."""
-        with reachable(self.storage.url):
-            return self.storage.get_trial(self.storage.create_new_trial(self._id, template)).number
+    def add(self, template: FrozenTrial, number: int, claim: Claim) -> bool:
+        """Add a trial whole, if ``number`` is the next; whether it was."""
 
-    def begin(self, trial: Trial) -> None:
+        def write(storage: optuna.storages.RDBStorage) -> None:
+            if storage.get_trial(storage.create_new_trial(self._id, template)).number != number:
+                raise _AnotherNumber
+
+        try:
+            self._write(write, claim)
+        except _AnotherNumber:
+            return False
+        return True
+
+    def begin(self, trial: Trial, claim: Claim) -> None:
         """Show that somebody works on a trial."""
-        with reachable(self.storage.url):
-            self.storage.set_trial_state_values(trial.id, TrialState.RUNNING)
+        self._change(trial, claim, {}, TrialState.RUNNING)
 
-    def set_facts(self, trial: Trial, facts: Mapping[str, Any]) -> None:
+    def set_facts(self, trial: Trial, facts: Mapping[str, Any], claim: Claim) -> None:
         """Write facts of a trial that is not finished."""
-        with reachable(self.storage.url):
-            for name, value in facts.items():
-                self.storage.set_trial_user_attr(trial.id, name, value)
+        self._change(trial, claim, facts)
 
-    def finish(self, trial: Trial, state: TrialState, facts: Mapping[str, Any]) -> None:
-        """Write the last facts of a trial, its values, and that it is finished. Again does no harm.
+    def finish(
+        self, trial: Trial, state: TrialState, facts: Mapping[str, Any], claim: Claim | None = None
+    ) -> None:
+        """Write the last facts of a trial, its values, and that it is finished.
 
-        Two workers may settle one trial in the same moment, from the same facts: the second finds it finished, before
-        it writes or while it does, and leaves it so.
+        Several workers may settle one trial without a claim, from the same facts: the first does.
         """
-        if self.trial(trial).finished:
-            return
         values = self.values({**trial.facts, **facts}) if state is TrialState.COMPLETE else None
-        with suppress(optuna.exceptions.UpdateFinishedTrialError):
-            self.set_facts(trial, facts)
-            with reachable(self.storage.url):
-                self.storage.set_trial_state_values(trial.id, state, values)
+        self._change(trial, claim, facts, state, values)
+
+    def _change(
+        self,
+        trial: Trial,
+        claim: Claim | None,
+        facts: Mapping[str, Any],
+        state: TrialState | None = None,
+        values: list[float] | None = None,
+    ) -> None:
+        def write(storage: optuna.storages.RDBStorage) -> None:
+            if storage.get_trial(trial.id).state.is_finished():
+                if claim is None:
+                    return
+                raise LeaseLostError(f"trial {trial.number} was finished by another worker")
+            for name, value in facts.items():
+                storage.set_trial_user_attr(trial.id, name, value)
+            if state is not None:
+                storage.set_trial_state_values(trial.id, state, values)
+
+        self._write(write, claim)
+
+    def _read(self, read: Callable[[], Result]) -> Result:
+        return patiently(self.storage.url, read)
+
+    def _write(
+        self, write: Callable[[optuna.storages.RDBStorage], Result], claim: Claim | None = None
+    ) -> Result:
+        def once() -> Result:
+            with only_writer(self.storage, self._id) as (connection, storage):
+                if claim is not None:
+                    claim.check(connection)
+                return write(storage)
+
+        return patiently(self.storage.url, once)
 
     def values(self, facts: Mapping[str, Any]) -> list[float]:
         """The objectives of an evaluated trial."""
@@ -257,7 +308,7 @@ def create_study(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with locked(folder):
         path = folder / "study.json"
         if path.exists():
             _same(folder, settings, read_settings(path))
@@ -282,11 +333,8 @@ def create_study(
         study = Study(folder, settings, opened, known_as, beat=beat, grace=grace)
         with reachable(url):
             study.leases.make_table()
-        kept = study.attributes().get("settings")
-        if kept is None:
-            study.set_attribute("settings", settings.to_json())
-        else:
-            _same(f"the study {known_as!r} in {study.url}", settings, Settings.from_json(kept))
+        kept = study.attribute_once("settings", settings.to_json())
+        _same(f"the study {known_as!r} in {study.url}", settings, Settings.from_json(kept))
     study.set_targets(targets)
     return study
 
@@ -325,34 +373,6 @@ def open_study(
     return study
 
 
-def space_text(space: Space) -> str:
-    """A program that holds a space with its parameters: one of its nets, which brings along all it needs."""
-    return format_net(space.sample(0))
-
-
-def plain_parameters(space: Space) -> dict[str, Json]:
-    """The parameters of a space as JSON can hold them; words become text."""
-    return {
-        name: value if isinstance(value, int | float) else show_value(value)
-        for name, value in space.parameters.items()
-    }
-
-
-def read_space(path: Path) -> Space:
-    """The space that `space_text` wrote.
-
-    Raises:
-        SearchError: there is none.
-        RobError: the text is no program.
-    """
-    if not path.is_file():
-        raise SearchError(f"{path.parent} is no study: it has no {path.name}")
-    space = load(path).space
-    if space is None:
-        raise SearchError(f"{path} holds no net of a space")
-    return space
-
-
 def _place(folder: Path, storage: str | None, name: str | None) -> tuple[str, str]:
     """The URL of the trials and the study's name there."""
     path = folder / "place.json"
@@ -378,14 +398,19 @@ def _same(where: object, mine: Settings, theirs: Settings) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from what is done to a study's folder under this lock, which ends with the process."""
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+class _AnotherNumber(Exception):
+    pass
 
 
 def _trial(found: FrozenTrial) -> Trial:
     return Trial(found.number, found._trial_id, found.user_attrs, found.state.is_finished())
 
 
-__all__ = ["Study", "Trial", "create_study", "open_study", "plain_parameters", "read_space", "space_text"]
+__all__ = ["Study", "Trial", "create_study", "locked", "open_study"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Literal, get_args
 
 from optuna.trial import TrialState
@@ -21,10 +21,11 @@ from robdsl.search.errors import SearchError
 from robdsl.search.events import Listener, StageDone, StageProgress
 from robdsl.search.filtering import flow_score, is_rejected, threshold_at
 from robdsl.search.heritage import make_heritage
-from robdsl.search.leases import Claim
+from robdsl.search.leases import Claim, LeaseLostError
 from robdsl.search.pieces import POLL, Pieces
 from robdsl.search.samplers import Sampler, facts_of, make_sampler, template
 from robdsl.search.study import Study, Trial
+from robdsl.training import FolderTakenError
 
 StageName = Literal["supernet", "sample", "filter", "finetune", "evaluate"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
@@ -92,11 +93,12 @@ class Worker:
 
     def _supernet(self) -> None:
         while self._wanted() and "supernet" not in self._study.attributes():
-            with self._study.leases.claimed("supernet") as claim:
+            # Another may train it on another machine, or be silent, but not gone, and hold its folder.
+            taken = suppress(LeaseLostError, FolderTakenError)
+            with self._study.leases.claimed("supernet") as claim, taken:
                 if claim is not None and "supernet" not in self._study.attributes():
                     facts = make_heritage(self._study, self._place, self._tell)
-                    claim.check()
-                    self._study.set_attribute("supernet", facts)
+                    self._study.set_attribute("supernet", facts, claim)
                     self._tell(StageDone("supernet"))
                     return
             time.sleep(POLL)
@@ -119,8 +121,7 @@ class Worker:
                 raise SearchError("another worker trains the supernet of this study: wait for it")
             facts = make_heritage(self._study, self._place, self._tell)
             if claim is not None:
-                claim.check()
-                self._study.set_attribute("supernet", facts)
+                self._study.set_attribute("supernet", facts, claim)
             ranks.wait()
 
     # --- sampling
@@ -131,7 +132,8 @@ class Worker:
         while self._wanted() and not self._drawn(target):
             with self._study.leases.claimed("sample") as claim:
                 if claim is not None:
-                    self._draw_all(target, claim)
+                    with suppress(LeaseLostError):
+                        self._draw_all(target, claim)
                     continue
             time.sleep(POLL)
 
@@ -153,13 +155,10 @@ class Worker:
             facts = facts_of(proposal.net, self._settings)
             facts |= {"draw": number, "duplicate_of": known.get(facts["hash"])}
             known.setdefault(facts["hash"], number)
-            claim.check()
             if number < len(trials):
-                self._study.set_facts(trials[number], facts)
-            else:
-                # Should another worker, thought dead, have added one in this moment, this trial has another number than
-                # was meant, and the next look at all trials puts its facts right.
-                self._study.add(template(proposal, facts, self._study.space))
+                self._study.set_facts(trials[number], facts, claim)
+            elif not self._study.add(template(proposal, facts, self._study.space), number, claim):
+                return  # somebody else has added one: look again
             self._tell(StageProgress("sample", number + 1, target))
         self._tell(StageDone("sample"))
 
@@ -183,11 +182,15 @@ class Worker:
             return self._settings.threshold if self._settings.filter == "value" else None
         kept = self._study.attributes().get("filter")
         if kept is None:
-            scores = [self._score(each.facts) for each in self._study.trials() if each.measured]
+            measured = [each for each in _architectures(self._study.trials()) if each.measured]
+            scores = [self._score(each.facts) for each in measured]
             if not scores:
                 return None
-            kept = {"threshold": threshold_at(scores, self._settings.threshold), "architectures": len(scores)}
-            self._study.set_attribute("filter", kept)
+            found = {
+                "threshold": threshold_at(scores, self._settings.threshold),
+                "architectures": len(scores),
+            }
+            kept = self._study.attribute_once("filter", found)  # another worker may have found it meanwhile
         return float(kept["threshold"])
 
     def _score(self, facts: Any) -> float:
@@ -255,8 +258,8 @@ class Worker:
             if len(trials) < target:
                 proposal = sampler.propose(len(trials), trials)
                 facts = {**facts_of(proposal.net, self._settings), "draw": len(trials), "duplicate_of": None}
-                claim.check()
-                self._study.add(template(proposal, facts, self._study.space))
+                with suppress(LeaseLostError):
+                    self._study.add(template(proposal, facts, self._study.space), len(trials), claim)
             return True
 
     def _whole(self, trial: Trial, claim: Claim) -> dict[str, Any]:
@@ -268,8 +271,7 @@ class Worker:
             return facts
         limit = self._limit()
         if limit is not None and is_rejected(self._score(facts), limit):
-            claim.check()
-            self._study.finish(trial, TrialState.PRUNED, {"state": "rejected"})
+            self._study.finish(trial, TrialState.PRUNED, {"state": "rejected"}, claim)
             return {**facts, "state": "rejected"}
         now = self._study.trial(trial)
         if self._settings.finetune is None:

@@ -1,7 +1,13 @@
 """Natural and adversarial training: resumable at any moment, the same on one process and on several."""
 
 from robdsl.training.average import WeightAverage
-from robdsl.training.errors import CheckpointError, MissingExtraError, NonFiniteError, TrainingError
+from robdsl.training.errors import (
+    CheckpointError,
+    FolderTakenError,
+    MissingExtraError,
+    NonFiniteError,
+    TrainingError,
+)
 from robdsl.training.events import (
     BatchDone,
     CheckpointRefused,
@@ -30,6 +36,7 @@ __all__ = [
     "EpochDone",
     "Event",
     "Finished",
+    "FolderTakenError",
     "Listener",
     "Method",
     "MethodName",

@@ -7,6 +7,10 @@ class TrainingError(Exception):
     """A run cannot go on as asked."""
 
 
+class FolderTakenError(TrainingError):
+    """Another process trains in the folder."""
+
+
 class NonFiniteError(TrainingError):
     """The loss or the weights are no longer numbers."""
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from robdsl.evaluation import Json, weights_hash
 from robdsl.files import remove_unfinished, write_atomic
 from robdsl.training.checkpoint import Checkpoint, CheckpointFolder, plain_tensor
-from robdsl.training.errors import CheckpointError, TrainingError
+from robdsl.training.errors import CheckpointError, FolderTakenError
 from robdsl.training.history import add_to_history, restore_history
 from robdsl.training.state import Learner, Progress, is_progress
 from robdsl.weights import weights_file
@@ -52,14 +52,14 @@ class RunFolder:
         The lock ends with the process, however that ends.
 
         Raises:
-            TrainingError: another process has it.
+            FolderTakenError: another process has it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise TrainingError(
+                raise FolderTakenError(
                     f"another process trains in {self.path}: wait for it, or take another folder"
                 ) from error
             remove_unfinished(self.path)

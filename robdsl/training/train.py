@@ -91,7 +91,7 @@ def train(
         NonFiniteError: the loss or the weights are no longer numbers.
         DiskFullError: there is no room.
         DataError: data have vanished or are broken.
-        TrainingError: another process trains in ``folder``.
+        FolderTakenError: another process trains in ``folder``.
     """
     ranks, device = Ranks.current(), model_device(model)
     tell: Listener = events if events is not None and ranks.is_first else _ignore

@@ -13,7 +13,8 @@ from robdsl.graph.net import Space
 from robdsl.search.bench import Place
 from robdsl.search.events import Event
 from robdsl.search.settings import Settings, Targets
-from robdsl.search.study import Study, create_study, open_study, plain_parameters
+from robdsl.search.space_file import plain_parameters
+from robdsl.search.study import Study, create_study, open_study
 from robdsl.search.work import STAGES, StageName, Worker
 from robdsl.training import Recipe
 from tests.training.workers import blobs as blobs

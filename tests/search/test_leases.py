@@ -95,11 +95,42 @@ def test_a_killed_worker_of_this_machine_loses_it_at_once(engine: sql.Engine) ->
             assert claim is not None
 
 
-def test_who_is_gone() -> None:
+def test_a_claim_from_the_future_is_open(engine: sql.Engine) -> None:
+    """The database's clock was put back after the last renewal."""
+    one, other = worker(engine, "elsewhere/1", beat=3600), worker(engine, "elsewhere/2", beat=3600)
+    with one.claimed("finetune/3"):
+        with engine.begin() as connection:
+            connection.execute(sql.text("UPDATE robdsl_leases SET renewed = renewed + 3600"))
+        assert other.held() == {}
+        with other.claimed("finetune/3") as second:
+            assert second is not None
+
+
+def test_who_lost_it_notices_without_asking(engine: sql.Engine) -> None:
+    one, other = worker(engine, "elsewhere/1", beat=3600, grace=-1), worker(engine, "elsewhere/2", grace=-1)
+    with one.claimed("finetune/3") as claim:
+        assert claim is not None
+        assert other._take("finetune/3")
+        claim.notice()  # nothing is known of it yet
+        assert not claim.holds()
+        with pytest.raises(LeaseLostError):
+            claim.notice()
+
+
+def test_who_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = own_name()
     assert not is_gone(mine)
-    host, boot, pid, began = mine.split("/")
-    assert is_gone(f"{host}/{boot}/{pid}/{int(began) - 1}"), "another process had our number"
-    assert is_gone(f"{host}/earlier/{pid}/{began}"), "before the machine was started again"
-    assert not is_gone(f"elsewhere/{boot}/{pid}/1"), "nobody here knows"
+    host, boot, pid, began, namespace = mine.split("/")
+    assert is_gone(f"{host}/{boot}/{pid}/{int(began) - 1}/{namespace}"), "another process had our number"
+    assert is_gone(f"{host}/{boot}/{2**22 + 1}/1/{namespace}"), "there is no such process"
+    assert is_gone(f"{host}/{boot}/{10**30}/1/{namespace}")
+    assert not is_gone(f"elsewhere/{boot}/{pid}/1/{namespace}"), "nobody here knows"
+    assert not is_gone(f"{host}/another/{pid}/1/{namespace}"), "a machine of our name, or ours before"
+    assert not is_gone(f"{host}/{boot}/{2**22 + 1}/1/another"), "a container counts its own processes"
     assert not is_gone("nonsense")
+
+    def refused(pid: int, signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refused)
+    assert not is_gone(f"{host}/{boot}/{2**22 + 1}/1/{namespace}"), "a process of others, which we cannot see"

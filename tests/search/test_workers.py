@@ -18,6 +18,9 @@ from tests.training.processes import start
 #: How long the silent are waited for; a killed worker of this machine gives its work back at once.
 GRACE = 30.0
 
+#: More seconds than anything takes on a machine that has much else to do.
+LONG = 3000
+
 SEARCH: dict[str, Any] = {"filter": "quantile", "threshold": 0.25, "searched": "shared_space", "seed": 54}
 
 
@@ -60,7 +63,7 @@ def test_many_find_what_one_finds(
     ) as study:
         processes = launch(study, storage, workers)
         for process in processes:
-            process.join(300)
+            process.join(LONG)
         assert [process.exitcode for process in processes] == [0] * workers
         assert outcome(study) == alone
         assert study.leases.held() == {}
@@ -102,7 +105,7 @@ def test_killed_at_random_moments(
             seen = now
             processes += launch(study, storage, 1)
         for process in processes:
-            process.join(300)
+            process.join(LONG)
         assert [process.exitcode for process in processes] == [0, 0]
         now = finished(study)
         assert {number: now[number] for number in seen} == seen
@@ -117,7 +120,7 @@ def test_two_start_a_study_at_once(
 ) -> None:
     processes = [start(begin_alone, tmp_path / "s", storage, name_of(request)) for _ in range(3)]
     for process in processes:
-        process.join(100)
+        process.join(LONG)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     with open_study(tmp_path / "s", storage, name_of(request), read_only=False) as study:
         assert study.trials() == []
