@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from .console import fail, out, show_json
+from .console import err, fail, out, plural, show_json
 from .progress import Line, show_evaluation
 from .running import (
     DataOption,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from robdsl.attacks import Attack
+    from robdsl.attacks.core.graphed import StepGraphs
     from robdsl.evaluation import Accuracy, AttackReport, Report
     from robdsl.graph.net import Net
 
@@ -68,6 +70,13 @@ def attack(
             help="Attack a frozen model, which counts the same faster; other backends attack the compiled one.",
         ),
     ] = True,
+    cuda_graphs: Annotated[
+        bool,
+        typer.Option(
+            "--cuda-graphs",
+            help="Replay the steps of PGD, BIM and C&W as one CUDA graph each: for small batches, bound by launches.",
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -91,6 +100,7 @@ def attack(
     """
     import robdsl
     from robdsl.attacks import UnknownAttackError, parse_attacks
+    from robdsl.attacks.core.graphed import graphed_steps
     from robdsl.data import joined, load_data
     from robdsl.evaluation import evaluate, keep_report
 
@@ -108,6 +118,8 @@ def attack(
     except (UnknownAttackError, ValueError) as error:
         raise typer.BadParameter(str(error), param_hint="--attack") from None
     if backend != "robdsl":
+        if cuda_graphs:
+            raise typer.BadParameter("only robdsl's own attacks can be recorded", param_hint="--cuda-graphs")
         chosen = tuple(_behind(backend, each) for each in chosen)
     place = device_of(device)
     with reported(), joined(place):
@@ -120,7 +132,7 @@ def attack(
         if source is not None and source_weights is not None:
             other = _model(net_for(source, None, set_, images), source_weights, place, frozen=frozen)
         folder = output or Path("runs") / f"attack-{found.name}-{images.facts.name}"
-        with Line() as line:
+        with Line() as line, (graphed_steps() if cuda_graphs else nullcontext()) as graphs:
             report = evaluate(
                 model,
                 images,
@@ -138,6 +150,8 @@ def attack(
             return
         beside = {"net": found.name, "paper_row": report.paper_row(found.cost.params)}
         kept = keep_report(folder, report, **beside)
+        if graphs is not None:
+            err.print(_replayed(graphs, place), markup=False)
     if as_json:
         show_json({**beside, **report.to_json(), "report": str(kept)})
     else:
@@ -152,6 +166,14 @@ def _model(net: Net, weights: Path, device: torch.device, *, frozen: bool) -> nn
     robdsl.load_weights(model, weights)
     model = model.to(device).eval()
     return robdsl.freeze(model) if frozen else model
+
+
+def _replayed(graphs: StepGraphs, device: torch.device) -> str:
+    """What `--cuda-graphs` came to."""
+    if device.type != "cuda":
+        return f"--cuda-graphs: there is no graph on {device.type}; steps were taken one by one"
+    said = f"--cuda-graphs: {plural(graphs.replays, 'step')} replayed, {graphs.plain:,} taken one by one"
+    return said if graphs.reason is None else f"{said}; a step could not be recorded: {graphs.reason}"
 
 
 def _behind(backend: str, attack: Attack) -> Attack:

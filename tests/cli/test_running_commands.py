@@ -97,6 +97,34 @@ def test_attack_says_what_is_wrong(robdsl: Run) -> None:
     assert "Traceback" not in other.err
 
 
+def test_graphs_are_for_gpus(robdsl: Run) -> None:
+    """On a CPU the same counts come from steps taken one by one, and a line says so."""
+    folder = _train(robdsl)
+    command = (
+        "attack", folder / "net.rob", "--weights", folder / "best.safetensors", "--attack", "pgd3", "--limit", 64,
+        "--device", "cpu", "--json",
+    )  # fmt: skip
+    plain, graphed = robdsl(*command, "-o", "plain"), robdsl(*command, "--cuda-graphs", "-o", "graphed")
+    assert plain.status == graphed.status == 0, graphed.err
+    assert "--cuda-graphs: there is no graph on cpu; steps were taken one by one" in graphed.err
+    counts = [json.loads(done.out)["attacks"][0]["robust"] for done in (plain, graphed)]
+    assert counts[0] == counts[1]
+    other = robdsl(*command, "--cuda-graphs", "--backend", "foolbox")
+    assert other.status == 2
+    assert "only robdsl's own attacks" in other.err
+
+
+@pytest.mark.gpu
+def test_graphs_on_a_gpu(robdsl: Run) -> None:
+    folder = _train(robdsl)
+    done = robdsl(
+        "attack", folder / "net.rob", "--weights", folder / "best.safetensors", "--attack", "pgd3", "--limit", 64,
+        "--batch", 16, "--device", "cuda", "--cuda-graphs",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert "--cuda-graphs: 9 steps replayed, 3 taken one by one" in done.err
+
+
 def test_data_that_are_not_there(robdsl: Run) -> None:
     done = robdsl("train", "robnet_small", "--data", "cifar10", "--data-root", "nowhere")
     assert done.status == 1

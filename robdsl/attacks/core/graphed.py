@@ -8,14 +8,15 @@ moved, in the modes that its modules had. Off unless asked for, by `graphed_step
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeGuard, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robdsl.attacks.core.ball import Ball, LinfBall
 from robdsl.attacks.core.losses import Loss
@@ -24,14 +25,17 @@ from robdsl.attacks.core.query import Query
 _active: ContextVar[StepGraphs | None] = ContextVar("step_graphs", default=None)
 #: Steps made before one is recorded, so that libraries have chosen their algorithms and allocated what they keep.
 _WARM_UP = 3
+#: Kinds of step that are remembered as seen once: restarts on what is left make many that never come again.
+_SEEN = 64
 
 
 @contextmanager
 def graphed_steps(most: int = 4) -> Iterator[StepGraphs]:
     """Inside, PGD on CUDA tensors in the maximum norm records its step once and replays it.
 
-    The first attack on a batch of a new shape pays for a few steps more. A model that cannot be recorded (because it
-    waits for the device) is attacked step by step, as without this.
+    A step is recorded when a batch of its shape comes a second time, which costs a few steps more. Until then, and
+    where a step cannot be recorded (because the model waits for the device, or on a CPU), steps are taken one by one,
+    as without this.
 
     Args:
         most: graphs to keep; each holds the memory of one step.
@@ -52,10 +56,11 @@ def active_graphs() -> StepGraphs | None:
 
 @dataclass(frozen=True, eq=False)
 class _Recorded:
-    graph: torch.cuda.CUDAGraph
+    model: nn.Module  # held, so that no other takes its place in memory
     images: Tensor
     labels: Tensor
     ball: LinfBall
+    replay: Callable[[], None]
 
 
 class StepGraphs:
@@ -63,13 +68,19 @@ class StepGraphs:
 
     Attributes:
         replays: how many steps were replayed.
+        plain: how many steps were taken one by one: on a CPU, in another norm, on a shape not seen twice, or of a model
+            that cannot be recorded.
         refused: how many kinds of step could not be recorded.
+        reason: why the last of those could not, in the device's words; None where all could.
     """
 
     def __init__(self, most: int) -> None:
         self.replays = 0
+        self.plain = 0
         self.refused = 0
+        self.reason: str | None = None
         self._most = most
+        self._seen: OrderedDict[Hashable, None] = OrderedDict()
         self._recorded: OrderedDict[Hashable, _Recorded | None] = OrderedDict()
 
     def clear(self) -> None:
@@ -80,23 +91,16 @@ class StepGraphs:
         self, query: Query, ball: Ball, images: Tensor, labels: Tensor, loss: Loss, size: float, steps: int
     ) -> bool:
         """Takes `steps` steps in place by replaying; False, and nothing done, where a graph does not serve."""
-        if not images.is_cuda or not isinstance(ball, LinfBall) or not steps:
-            return False
-        key = _key(query, images, labels, loss, size)
-        if key not in self._recorded:
-            self._recorded[key] = self._record(query, ball, images, labels, loss, size)
-            while len(self._recorded) > self._most:
-                self._recorded.popitem(last=False)
-        self._recorded.move_to_end(key)
-        step = self._recorded[key]
-        if step is None:
+        step = self._step(query, ball, images, labels, loss, size) if steps else None
+        if step is None or not isinstance(ball, LinfBall):
+            self.plain += steps
             return False
         step.images.copy_(images)
         step.labels.copy_(labels)
         step.ball.lower.copy_(ball.lower)
         step.ball.upper.copy_(ball.upper)
         for _ in range(steps):
-            step.graph.replay()
+            step.replay()
         images.copy_(step.images)
         self.replays += steps
         query.forward_passes += steps
@@ -105,38 +109,75 @@ class StepGraphs:
         query.backward_images += steps * len(images)
         return True
 
+    def _step(
+        self, query: Query, ball: Ball, images: Tensor, labels: Tensor, loss: Loss, size: float
+    ) -> _Recorded | None:
+        """The recorded step, recorded now if such a batch was here before; None where there is none."""
+        if not _serves(ball, images):
+            return None
+        key = _key(query, images, labels, loss, size)
+        if key not in self._recorded:
+            if key not in self._seen:
+                _remember(self._seen, key, None, _SEEN)
+                return None
+            _remember(self._recorded, key, self._record(query, ball, images, labels, loss, size), self._most)
+        self._recorded.move_to_end(key)
+        return self._recorded[key]
+
     def _record(
         self, query: Query, ball: LinfBall, images: Tensor, labels: Tensor, loss: Loss, size: float
     ) -> _Recorded | None:
         # In train mode the steps before the recording move running statistics, which are put back.
-        buffers = [(each, each.clone()) for each in query.model.buffers()]
-        step = _Recorded(
-            torch.cuda.CUDAGraph(), images.detach().clone(), labels.clone(),
-            LinfBall(ball.lower.clone(), ball.upper.clone(), ball.eps),
-        )  # fmt: skip
+        trains = any(module.training for module in query.model.modules())
+        buffers = [(each, each.clone()) for each in query.model.buffers()] if trains else []
         asking = Query(query.model)  # its counts are not the attack's
+        moved, fixed = images.detach().clone(), labels.clone()
+        around = LinfBall(ball.lower.clone(), ball.upper.clone(), ball.eps)
         scratch = torch.empty_like(images)
 
         def take() -> None:
-            gradient, _, _ = asking.gradient(step.images, step.labels, loss)
-            step.ball.ascend_(step.images, gradient, size, scratch)
+            gradient, _, _ = asking.gradient(moved, fixed, loss)
+            around.ascend_(moved, gradient, size, scratch)
 
         try:
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                for _ in range(_WARM_UP):
-                    take()
-            torch.cuda.current_stream().wait_stream(stream)
-            with torch.cuda.graph(step.graph):
-                take()
-        except RuntimeError:
+            return _Recorded(query.model, moved, fixed, around, _captured(take))
+        except RuntimeError as error:
             self.refused += 1
+            self.reason = str(error).partition("\n")[0]
             return None
         finally:
             for each, before in buffers:
                 each.copy_(before)
-        return step
+
+
+def _serves(ball: Ball, images: Tensor) -> TypeGuard[LinfBall]:
+    """Whether steps there can be recorded."""
+    return images.is_cuda and isinstance(ball, LinfBall)
+
+
+def _captured(take: Callable[[], None]) -> Callable[[], None]:
+    """What replays the work of `take`, recorded after a few times on a stream of its own."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(_WARM_UP):
+            take()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        take()
+    replay: Callable[[], None] = graph.replay
+    return replay
+
+
+_Entry = TypeVar("_Entry")
+
+
+def _remember(kept: OrderedDict[Hashable, _Entry], key: Hashable, entry: _Entry, most: int) -> None:
+    """Keeps an entry, and of all the last `most`."""
+    kept[key] = entry
+    while len(kept) > most:
+        kept.popitem(last=False)
 
 
 def _key(query: Query, images: Tensor, labels: Tensor, loss: Loss, size: float) -> Hashable:
