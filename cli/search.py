@@ -141,6 +141,10 @@ def search(
     images: Annotated[
         int, typer.Option(help="At most so many held-out images.", min=1, rich_help_panel=_JUDGE)
     ] = 1000,
+    val_fraction: Annotated[
+        float,
+        typer.Option(help="Share of the training images that is held out.", rich_help_panel=_JUDGE),
+    ] = 0.1,
     eval_batch: Annotated[
         int, typer.Option(help="Images in a batch of it.", min=1, rich_help_panel=_JUDGE)
     ] = 250,
@@ -194,7 +198,9 @@ def search(
     where = device_of(device)
     with reported(), spoken(), joined(where):
         data_name = canonical_name(data)
-        splits = () if plan else _splits(data_name, data_root)
+        if not 0 < val_fraction < 1:
+            raise typer.BadParameter("a share lies between 0 and 1", param_hint="--val-fraction")
+        splits = () if plan else _splits(data_name, data_root, val_fraction)
         known = _space_for(space, set_, data_name, splits)
         folder = output or Path("runs") / f"search-{known.name}-{data_name}"
         try:
@@ -214,6 +220,7 @@ def search(
                 parameters=plain_parameters(known),
                 data=data_name,
                 data_hashes={each.split: each.split_hash for each in splits},
+                val_fraction=val_fraction,
                 seed=seed,
                 budget=budget,
                 operation=operation,
@@ -253,10 +260,13 @@ def search(
             )
 
 
-def _splits(data: str, root: Path | None) -> tuple[Data, Data]:
+def _splits(data: str, root: Path | None, val_fraction: float) -> tuple[Data, Data]:
     from robdsl.data import load_data
 
-    return load_data(data, root, "train"), load_data(data, root, "val")
+    return (
+        load_data(data, root, "train", val_fraction=val_fraction),
+        load_data(data, root, "val", val_fraction=val_fraction),
+    )
 
 
 def _space_for(space: str, set_: list[str] | None, data: str, splits: tuple[Data, ...]) -> Space:

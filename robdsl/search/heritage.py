@@ -16,6 +16,7 @@ from robdsl.graph.net import Net
 from robdsl.search.errors import SearchError
 from robdsl.search.events import Listener, Training
 from robdsl.search.examine import Examiner
+from robdsl.search.settings import read_settings
 from robdsl.search.study import Study
 from robdsl.search.supernet.fsp import fsp_distances
 from robdsl.search.supernet.inherit import inherit
@@ -62,13 +63,19 @@ def adopt_heritage(study: Study, other: Path) -> None:
         other: the other study's folder; its supernet is trained.
 
     Raises:
-        SearchError: there is no supernet, or it is one of other stages.
+        SearchError: there is no supernet, it is one of other stages, or it was trained on other images, of which
+            some may be held out here.
     """
     source = other / "supernet" / _WEIGHTS
     if "supernet" in study.attributes():
         return
     if not source.is_file():
         raise SearchError(f"{other} has no trained supernet: there is no {source}")
+    theirs = read_settings(other / "study.json").data_hashes
+    if theirs.get("train") != study.settings.data_hashes.get("train"):
+        raise SearchError(
+            f"the supernet of {other} was trained on other images: take the same data and the same share held out"
+        )
     with study.leases.claimed("supernet") as claim:
         if claim is None or "supernet" in study.attributes():
             return

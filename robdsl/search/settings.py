@@ -34,7 +34,7 @@ class Settings:
         parameters: those of the space.
         data: name of the data set.
         data_hashes: of the splits that take part, by their names.
-        val_fraction: how much of the training images is held out.
+        val_fraction: how much of the training images is held out, in (0, 1).
         seed: of every draw.
         sampler: how architectures are proposed.
         budget: "small", "medium" or "large" of the paper's strategy under a budget; None for the whole space.
@@ -87,6 +87,8 @@ class Settings:
             raise ValueError(f"a study judges by one attack, not by {self.attack}")
         for name in ("norm_images", "images", "batch"):
             _in_range(name, getattr(self, name), 1, 10**9)
+        if not 0 < self.val_fraction < 1:
+            raise ValueError(f"the share of images held out lies in (0, 1), not at {self.val_fraction}")
         if self.sampler == "budget" and self.budget is None:
             raise ValueError("the budget sampler needs a budget: small, medium or large")
         if not 0 < self.deeper <= 1:

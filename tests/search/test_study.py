@@ -72,6 +72,7 @@ def test_settings_survive_json() -> None:
         ({"filter": "quantile", "threshold": 1.0}, "quantile"),
         ({"filter": "quantile", "threshold": 0.1, "sampler": "tpe"}, "filter by a value"),
         ({"deeper": 0.0}, "deeper"),
+        ({"val_fraction": 1.0}, "held out"),
         ({"images": 0}, "images"),
         ({"attack": "pgd20,fgsm"}, "one attack"),
         ({"attack": "nonsense"}, "no attack"),
@@ -181,6 +182,9 @@ def test_a_supernet_serves_another_study(tmp_path: Path) -> None:
         three = begin(tmp_path / "three", 2, searched="wide_space")
         with three, pytest.raises(SearchError, match="other stages"):
             adopt_heritage(three, one.folder)
+        four = begin(tmp_path / "four", 2, data_hashes={"train": "0", "val": "1"})
+        with four, pytest.raises(SearchError, match="trained on other images"):
+            adopt_heritage(four, one.folder)
 
 
 def test_weights_that_were_changed_are_not_those_of_the_study(tmp_path: Path) -> None:
