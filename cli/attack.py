@@ -26,6 +26,7 @@ from .running import (
     net_for,
     reported,
 )
+from .stopping import stoppable
 
 if TYPE_CHECKING:
     import torch
@@ -132,7 +133,11 @@ def attack(
         if source is not None and source_weights is not None:
             other = _model(net_for(source, None, set_, images), source_weights, place, frozen=frozen)
         folder = output or Path("runs") / f"attack-{found.name}-{images.facts.name}"
-        with Line() as line, (graphed_steps() if cuda_graphs else nullcontext()) as graphs:
+        with (
+            stoppable(lambda: f"what was found so far is kept in {folder}"),
+            Line() as line,
+            graphed_steps() if cuda_graphs else nullcontext() as graphs,
+        ):
             report = evaluate(
                 model,
                 images,

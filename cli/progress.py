@@ -95,5 +95,5 @@ def show_evaluation(line: Line, event: EvaluationProgress) -> None:
     share = event.accuracy.share
     line.passing(
         f"{event.attack}: {event.done}/{event.total}, {100 * share:.1f}% so far, "
-        f"{event.images_per_second:.0f} images/s, {clock(event.seconds_left)} left"
+        f"{event.images_per_second:.0f} images/s, {'at most ' if event.at_most else ''}{clock(event.seconds_left)} left"
     )

@@ -21,6 +21,7 @@ from .running import (
     is_first,
     reported,
 )
+from .stopping import stoppable
 
 if TYPE_CHECKING:
     from robdsl.reproduction import RowEvent
@@ -31,6 +32,12 @@ def tables(
     only: Annotated[str | None, typer.Option(help="Only these nets, such as resnet18,robnet_free.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the training attack.")] = None,
+    frozen: Annotated[
+        bool,
+        typer.Option(
+            "--frozen/--not-frozen", help="Attack frozen models, which count the same up to rounding, faster."
+        ),
+    ] = True,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where to work.", show_default="runs/tables-DATA")
     ] = None,
@@ -64,15 +71,17 @@ def tables(
                 )
             version = replace(version, rows=tuple(row for row in version.rows if row.name in wanted))
         changes = {key: value for key, value in (("epochs", epochs), ("steps", steps)) if value is not None}
-        with Line() as line:
+        folder = output or Path("runs") / f"tables-{name}"
+        with stoppable(lambda: f"what is finished is kept in {folder}"), Line() as line:
             made = make_tables(
                 version,
                 name,
-                output or Path("runs") / f"tables-{name}",
+                folder,
                 root=data_root,
                 device=place,
                 seed=seed,
                 changes=changes,
+                frozen=frozen,
                 events=(lambda event: _show(line, event)) if is_first() else None,
                 command=command_line(),
             )

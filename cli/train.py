@@ -24,6 +24,7 @@ from .running import (
     net_for,
     reported,
 )
+from .stopping import TrainingKept, stoppable
 
 
 def train(
@@ -107,14 +108,15 @@ def train(
             robdsl.load_weights(model, weights)
         model.to(place)
         board = TensorBoard(folder / "tensorboard") if tensorboard and is_first() else None
-        with Line() as line:
+        kept = TrainingKept(recipe.checkpoint_batches)
+        with stoppable(kept), Line() as line:
             result = run(
                 model,
                 train_data,
                 val_data,
                 recipe,
                 folder,
-                events=tell(lambda event: show_training(line, event), board),
+                events=tell(kept.hear, lambda event: show_training(line, event), board),
                 architecture=text,
                 command=command_line(),
                 workers=workers,

@@ -165,7 +165,8 @@ class _Work:
         loader = open_loader(
             self.data, model_device(self.model), dtype=model_dtype(self.model), workers=self.workers
         )
-        tally = Tally(names, len(own), list(known.values()))
+        passes = {NATURAL: 1} | {attack.name: _sum(attack.most_passes) for attack in self.attacks}
+        tally = Tally(passes, len(own), list(known.values()))
         loaded = loader.batches([batches[number] for number in open_batches])
         for number, (images, labels) in zip(open_batches, loaded, strict=True):
             for place, name in enumerate(names):
@@ -191,6 +192,10 @@ class _Work:
         mask = correct.cpu()
         name = NATURAL if attack is None else attack.name
         return Entry.of(number, name, mask, forward, backward, time.perf_counter() - started)
+
+
+def _sum(passes: tuple[int, int] | None) -> int | None:
+    return None if passes is None else sum(passes)
 
 
 def _merge(

@@ -29,6 +29,11 @@ class Attacker(Protocol):
         """Whether it only asks for logits."""
         ...
 
+    @property
+    def most_passes(self) -> tuple[int, int] | None:
+        """The most forward passes and gradient computations of a call; None where unknown."""
+        ...
+
     def describe(self) -> Mapping[str, str | int | float | bool | None]:
         """All settings, as plain values."""
         ...

@@ -47,6 +47,23 @@ def test_budget_bounds_verdict_and_no_side_effects(
 
     with torch.no_grad():
         assert torch.equal(result.success, misclassified(model.eval()(made), labels))
+    assert attack.most_passes is not None
+    forward, backward = attack.most_passes
+    assert result.forward_passes <= forward and result.backward_passes <= backward
+
+
+@every_attack
+def test_what_nothing_fools_takes_the_most_passes(name: str) -> None:
+    linear = nn.Linear(12, 4)
+    with torch.no_grad():
+        linear.bias.copy_(torch.tensor([1000.0, 0, 0, 0]))
+    model = nn.Sequential(nn.Flatten(), linear).eval()
+    attack = quick(name, "1/255")
+    result = attack(model, torch.rand(3, 3, 2, 2), torch.zeros(3, dtype=torch.long), generator=seeded())
+    assert not result.success.any()
+    if name in ("deepfool", "cw_l2"):  # these stop where they get no farther
+        return
+    assert attack.most_passes == (result.forward_passes, result.backward_passes)
 
 
 @every_attack

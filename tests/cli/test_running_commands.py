@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from robdsl.cli.progress import Line
 
+from robdsl.training import BatchDone, Event, Started
 from tests.cli.conftest import Run
 
 NET = """net tiny(classes=10) {
@@ -123,6 +126,52 @@ def test_graphs_on_a_gpu(robdsl: Run) -> None:
     )  # fmt: skip
     assert done.status == 0, done.err
     assert "--cuda-graphs: 9 steps replayed, 3 taken one by one" in done.err
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(robdsl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop_in(epoch: int) -> Callable[..., None]:
+        def interrupt(line: Line, event: Event) -> None:
+            if isinstance(event, BatchDone) and event.epoch == epoch:
+                raise KeyboardInterrupt
+
+        return interrupt
+
+    Path("tiny.rob").write_text(NET, encoding="utf-8")
+    command = ("train", "tiny.rob", "--epochs", 3, "--method", "natural", "--device", "cpu", "-o", "run")
+    go_on = "; go on with: robdsl " + " ".join(map(str, command))
+    for epoch, options, said in (
+        (0, (), "0 of 3 epochs are kept in run, the unfinished one is not (--checkpoint-batches N keeps parts of it)"),
+        (1, (), "1 of 3 epochs are kept in run, the unfinished one is not (--checkpoint-batches N keeps parts of it)"),
+        (2, ("--checkpoint-batches", 5), "2 of 3 epochs are kept in run, and the next one up to its last checkpoint, "
+         "5 batches apart"),
+    ):  # fmt: skip
+        monkeypatch.setattr("robdsl.cli.train.show_training", stop_in(epoch))
+        done = robdsl(*command, *options)
+        assert done.status == 1
+        assert done.err == f"stopped: {said}{go_on}{''.join(f' {each}' for each in options)}\n"
+    begun: list[Started] = []
+
+    def listen(line: Line, event: Event) -> None:
+        if isinstance(event, Started):
+            begun.append(event)
+
+    monkeypatch.setattr("robdsl.cli.train.show_training", listen)
+    assert robdsl(*command, *options).status == 0
+    assert [event.epoch for event in begun] == [2] and begun[0].batch % 5 == 0 < begun[0].batch
+
+
+def test_ctrl_c_while_attacking(robdsl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = _train(robdsl)
+    monkeypatch.setattr("robdsl.cli.attack.show_evaluation", interrupt)
+    done = robdsl("attack", folder / "net.rob", "--weights", folder / "best.safetensors", "-o", "found")
+    assert done.status == 1
+    assert done.err.startswith(
+        "stopped: what was found so far is kept in found; go on with: robdsl attack run/net.rob"
+    )
+    assert list(Path("found").glob("*.jsonl"))
 
 
 def test_data_that_are_not_there(robdsl: Run) -> None:

@@ -148,7 +148,8 @@ def test_progress_is_told_for_every_batch() -> None:
         (batch, attack) for batch in range(3) for attack in ("natural", "fgsm", "pgd3")
     ]
     assert [event.done for event in seen] == list(range(1, 10)) and {event.total for event in seen} == {9}
-    assert seen[0].seconds_left is None and seen[-1].seconds_left == 0
+    assert all(event.seconds_left is not None for event in seen) and seen[-1].seconds_left == 0
+    assert [event.at_most for event in seen] == [True, True] + 7 * [False]  # until each attack has been timed
     assert seen[-3].accuracy == report.natural and seen[-1].accuracy == report.attack("pgd3").adversarial
 
 

@@ -133,6 +133,11 @@ class Attack(ABC):
         return self.kind if self.norm == self.norms[0] else f"{self.kind}_{self.norm}"
 
     @property
+    def most_passes(self) -> tuple[int, int] | None:
+        """The most forward passes and gradient computations of a call, its verdict included; None where unknown."""
+        return None
+
+    @property
     def radius(self) -> float:
         """`eps` as a float; infinity for none."""
         return math.inf if self.eps is None else float(to_fraction(self.eps))

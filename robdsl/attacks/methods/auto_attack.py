@@ -39,7 +39,7 @@ class AutoAttack(Attack):
         super().__post_init__()
         self.attacks()  # refuses settings that they refuse
 
-    def attacks(self) -> tuple[Attack, ...]:
+    def attacks(self) -> tuple[APGD, APGDTargeted, FABTargeted, Square]:
         """The four attacks, in order, with this one's settings."""
         eps, norm, steps, targets = self.eps, self.norm, self.steps, self.targets
         return (
@@ -48,6 +48,12 @@ class AutoAttack(Attack):
             FABTargeted(eps=eps, norm=norm, steps=steps, targets=targets),
             Square(eps=eps, norm=norm, queries=self.queries),
         )
+
+    @property
+    def most_passes(self) -> tuple[int, int]:
+        """See `Attack`."""
+        parts = [attack.most_passes for attack in self.attacks()]
+        return 2 + sum(forward for forward, _ in parts), sum(backward for _, backward in parts)
 
     def _perturb(self, problem: Problem) -> Tensor:
         query = problem.query

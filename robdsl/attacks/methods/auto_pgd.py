@@ -90,6 +90,12 @@ class APGD(_AutoPGD):
     def name(self) -> str:
         return super().name.replace("_ce", f"_{self.loss}")
 
+    @property
+    def most_passes(self) -> tuple[int, int]:
+        """See `Attack`."""
+        again = 2 * (self.restarts - 1)
+        return self.restarts * (self.steps + 1) + again + 1, self.restarts * self.steps
+
     def _perturb(self, problem: Problem) -> Tensor:
         loss = cross_entropy if self.loss == "ce" else dlr
         final = self._climb(problem, loss, problem.labels)
@@ -119,6 +125,12 @@ class APGDTargeted(_AutoPGD):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._at_least("targets", 1)
+
+    @property
+    def most_passes(self) -> tuple[int, int]:
+        """See `Attack`."""
+        runs = self.restarts * self.targets
+        return runs * (self.steps + 2) + 2, runs * self.steps
 
     def _perturb(self, problem: Problem) -> Tensor:
         logits = problem.query.logits(problem.images)

@@ -52,6 +52,11 @@ class CWL2(Attack):
             if not getattr(self, field) > 0:
                 raise ValueError(f"cw_l2: {field} must be positive, not {getattr(self, field)}")
 
+    @property
+    def most_passes(self) -> tuple[int, int]:
+        """See `Attack`."""
+        return self.steps * self.binary_search_steps + 1, self.steps * self.binary_search_steps
+
     def _perturb(self, problem: Problem) -> Tensor:
         clean = problem.images
         constants = torch.full((len(clean),), self.initial_constant, device=clean.device)

@@ -46,6 +46,11 @@ class DeepFool(Attack):
         if not 0 < self.relaxation <= 1:
             raise ValueError(f"deepfool: relaxation must be in (0, 1], not {self.relaxation}")
 
+    @property
+    def most_passes(self) -> tuple[int, int]:
+        """See `Attack`."""
+        return self.steps + 2, self.steps * (self.candidates - 1)
+
     def _perturb(self, problem: Problem) -> Tensor:
         query, clean, labels = problem.query, problem.images, problem.labels
         logits = query.logits(clean)

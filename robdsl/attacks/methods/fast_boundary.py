@@ -50,6 +50,12 @@ class FABTargeted(Attack):
         for field in ("targets", "steps", "restarts"):
             self._at_least(field, 1)
 
+    @property
+    def most_passes(self) -> tuple[int, int]:
+        """See `Attack`."""
+        runs = self.restarts * self.targets
+        return 2 * runs * self.steps + 2, runs * self.steps
+
     def _perturb(self, problem: Problem) -> Tensor:
         logits = problem.query.logits(problem.images)
         rivals = runners_up(logits, problem.labels, self.targets)

@@ -19,6 +19,11 @@ class FGSM(Attack):
     kind: ClassVar[str] = "fgsm"
     takes_start: ClassVar[bool] = True
 
+    @property
+    def most_passes(self) -> tuple[int, int]:
+        """See `Attack`."""
+        return 2, 1
+
     def _perturb(self, problem: Problem) -> Tensor:
         images = self._starting_images(problem, random=False)
         gradient, _, _ = problem.query.gradient(images, problem.labels, summed_cross_entropy)

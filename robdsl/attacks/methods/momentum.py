@@ -37,6 +37,11 @@ class MIFGSM(Attack):
         if self.step_size is not None:
             self._fix("step_size", self.step_size)
 
+    @property
+    def most_passes(self) -> tuple[int, int]:
+        """See `Attack`."""
+        return self.steps + 1, self.steps
+
     def _perturb(self, problem: Problem) -> Tensor:
         query, ball, labels = problem.query, problem.ball, problem.labels
         size = self.radius / self.steps if self.step_size is None else float(to_fraction(self.step_size))

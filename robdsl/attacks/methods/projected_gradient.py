@@ -59,6 +59,12 @@ class PGD(Attack):
     def name(self) -> str:
         return f"{self.kind}{self.steps}" + ("" if self.norm == "linf" else f"_{self.norm}")
 
+    @property
+    def most_passes(self) -> tuple[int, int]:
+        """See `Attack`."""
+        again = 2 * (self.restarts - 1)  # to find who is left, and who is fooled in the end
+        return self.restarts * self.steps + again + 1, self.restarts * self.steps
+
     def _perturb(self, problem: Problem) -> Tensor:
         if problem.labels.ndim != 1 and (self.restarts > 1 or self.skip_fooled):
             raise ValueError(f"{self.kind}: restarts and skip_fooled need class labels to tell who is fooled")

@@ -45,6 +45,12 @@ class Square(Attack):
         if not 0 < self.initial_share <= 1:
             raise ValueError(f"square: initial_share must be in (0, 1], not {self.initial_share}")
 
+    @property
+    def most_passes(self) -> tuple[int, int]:
+        """See `Attack`."""
+        again = self.restarts if self.restarts > 1 else 0
+        return self.restarts * self.queries + again + 1, 0
+
     def _perturb(self, problem: Problem) -> Tensor:
         if problem.images.ndim != 4:
             raise ValueError(f"square needs images (N, C, H, W), not of shape {tuple(problem.images.shape)}")
