@@ -1,7 +1,8 @@
 """What PGD costs beyond its own passes, and PGD and AutoAttack in images per second against other libraries.
 
     python -m benchmarks.bench_attacks                       the small net, one minute on two cores
-    python -m benchmarks.bench_attacks --net robnet_free     the net of the paper
+    python -m benchmarks.bench_attacks --net robnet_free --batch 8 --rounds 3 --no-autoattack
+                                                             the net of the paper
     python -m benchmarks.bench_attacks --write               keep the result in benchmarks/results/
 
 Everything compared is run in turn, round after round in one process, on the same model object and batch;
@@ -76,6 +77,7 @@ def main() -> None:
         "pgd": _compare_pgd(model, images, labels, options.steps, options.rounds),
     }
     if not options.no_autoattack:
+        record["auto_steps"], record["queries"] = options.auto_steps, options.queries
         record["autoattack"] = _compare_autoattack(
             device, options.auto_steps, options.queries, options.rounds
         )
@@ -237,10 +239,13 @@ def _run_art(attacks: list[Any], model: nn.Module, images: Tensor, labels: Tenso
 def _interleave(
     programs: dict[str, Callable[[], Any]], rounds: int, device: torch.device
 ) -> dict[str, list[float]]:
-    """Seconds of each program in each round; a first round warms up and is not counted."""
+    """Seconds of each program in each round; a first round warms up and is not counted.
+
+    Every other round goes backwards, so that none profits from what always runs before it.
+    """
     times: dict[str, list[float]] = {name: [] for name in programs}
     for round_ in range(rounds + 1):
-        for name, program in programs.items():
+        for name, program in list(programs.items())[:: -1 if round_ % 2 else 1]:
             _wait(device)
             started = time.perf_counter()
             program()

@@ -87,7 +87,10 @@ class LinfBall(_Ball):
 
     @classmethod
     def around(cls, images: Tensor, eps: float) -> LinfBall:
-        return cls(_bound(images, -eps), _bound(images, eps), eps)
+        wide = images.to(
+            torch.float32 if images.device.type == "mps" else torch.float64
+        )  # Apple's GPUs have no float64
+        return cls(_bound(images, wide, -eps), _bound(images, wide, eps), eps)
 
     def project_(self, images: Tensor) -> Tensor:
         return images.clamp_(self.lower, self.upper)
@@ -164,15 +167,17 @@ Ball = LinfBall | L2Ball
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def _bound(images: Tensor, offset: float) -> Tensor:
-    """``images + offset`` clipped to [0, 1], rounded towards `images`; a new tensor of the same format."""
-    wide = torch.float32 if images.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
-    exact = (images.to(wide) + offset).clamp_(0, 1)
+def _bound(images: Tensor, wide: Tensor, offset: float) -> Tensor:
+    """``images + offset`` clipped to [0, 1], rounded towards `images`; a new tensor of the same format.
+
+    `wide` are the images in numbers wide enough to tell on which side of the sum a rounded one lies.
+    """
+    exact = (wide + offset).clamp_(0, 1)
     rounded = exact.to(images.dtype)
     # Bounds are not negative, and the bits of such floats, read as integers, are in the order of the floats.
     bits = rounded.view(_BITS[images.element_size()])
     if offset < 0:
-        bits.add_(rounded.to(wide) < exact)
+        bits.add_(rounded < exact)
     else:
-        bits.sub_((rounded.to(wide) > exact).to(bits.dtype))
+        bits.sub_((rounded > exact).to(bits.dtype))
     return rounded
