@@ -1,167 +1,175 @@
-"""One PGD step and one training step on a GPU: published form, cleaned, Inductor's and our kernels, in one run.
+"""Steps of PGD and of adversarial training on a GPU: as published, cleaned, by Inductor and by our kernels; their rooflines.
 
-    python -m benchmarks.bench_gpu            # RobNet-free at 32 x 32, batches of 512 and 32
-    python -m benchmarks.bench_gpu --net robnet_large --batch 512 --write
+    python -m benchmarks.bench_gpu --write
 
-Of each kernel it shows the time, the share of the memory bandwidth and of the arithmetic that its work must take at the
-least (its roofline). Without a GPU it says so and measures nothing.
+Without `--write` it prints what it finds and keeps nothing. With it, what is found is kept after each part in
+benchmarks/results/gpu.json (or `--output`), and the same command goes on where it stopped: a call takes `--minutes`
+at the most (8). What matters most is measured first; Inductor's tuning, which takes minutes, last. Each part has a time
+of its own and runs in a process that may die alone. Ratios are to the published form at the same batch, image for image.
+Without a GPU it says so and measures nothing; `--smoke` tries the program on a CPU with a tiny net.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from functools import partial
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn import functional as F
 
-import robdsl
-from benchmarks.record import write
-from robdsl.attacks import pgd
-from robdsl.attacks.core.graphed import graphed_steps
-from robdsl.compiler.freezing import freeze
-from robdsl.compiler.passes import CUDA_PIPELINE, KERNEL_PIPELINE
+from benchmarks.gpu_forms import Forms
+from benchmarks.gpu_parts import Bench, Row, parts
+from benchmarks.record import RESULTS, commit, write
+from benchmarks.supervised import Outcome, report, supervise, unfinished
 from robdsl.kernels import available
-from robdsl.kernels.cases import cases
-from robdsl.kernels.tune import milliseconds
+
+SMOKE_NET = {"width": 4, "layers": 3}
 
 
 def main() -> None:
+    options = _options()
+    bench = Bench(_forms(options), options.seconds)
+    if options.run is not None:
+        report(options.run, bench.run)
+        return
+    found = available()
+    if not found and not options.smoke:
+        print(f"nothing was measured: bench_gpu needs a GPU that kernels run on. {found.reason}.")
+        return
+    about = _about(options)
+    print(", ".join(f"{key} {value}" for key, value in about.items()))
+    path = options.output or RESULTS / "gpu.json"
+    known = _known(path, about) if options.write else {}
+    wanted = unfinished(parts(options.batch, options.train_batch), known, options.only)
+
+    def keep(part: str, outcome: Outcome) -> None:
+        known[part] = outcome
+        print(f"{part} ({outcome['seconds']:.0f} s)")
+        for row in outcome.get("rows", [outcome]):
+            print("    " + _line(row))
+        if options.write:
+            write("gpu", {**about, "parts": known}, _packages(), path)
+
+    command = [sys.executable, "-m", "benchmarks.bench_gpu", *_passed(options), "--run"]
+    left = supervise(command, wanted, keep, 60 * options.minutes)
+    for line in summary(known):
+        print(line)
+    if options.write:
+        write("gpu", {**about, "parts": known, "summary": list(ratios(known))}, _packages(), path)
+        print(f"kept in {path}")
+    if left:
+        print(f"{len(left)} parts are left: the same command goes on with {left[0]!r}")
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--net", default="robnet_free")
-    parser.add_argument("--batch", type=int, nargs="+", default=[512, 32])
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--net", help="the name of a net (robnet_free)")
+    parser.add_argument("--batch", type=int, nargs="+", help="images in a step of an attack (512 32)")
+    parser.add_argument("--train-batch", type=int, help="images in a step of training (256)")
+    parser.add_argument("--seconds", type=float, help="how long each thing is repeated (3)")
+    parser.add_argument("--minutes", type=float, default=8.0, help="for this call (8)")
     parser.add_argument(
-        "--skip-inductor", action="store_true", help="leave torch.compile out: it takes minutes"
+        "--only", nargs="+", default=[], metavar="PATTERN",
+        help="only these parts, such as 'roofline *'; those that failed are tried again",
+    )  # fmt: skip
+    parser.add_argument(
+        "--write", action="store_true", help="keep what is found, and go on from what was kept"
     )
-    parser.add_argument("--write", action="store_true", help="write benchmarks/results/")
+    parser.add_argument("--output", type=Path, help="where (benchmarks/results/gpu.json)")
+    parser.add_argument("--smoke", action="store_true", help="a tiny net on a CPU: whether the program works")
+    parser.add_argument("--run", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    found = available()
-    if not found:
-        print(f"nothing was measured: bench_gpu needs a GPU that kernels run on. {found.reason}.")
-        return
-    print(found.reason)
-    rows: list[dict[str, Any]] = []
-    for batch in options.batch:
-        rows += list(steps(options.net, batch, options.repeats, not options.skip_inductor))
-        rows += list(training(options.net, batch, options.repeats))
-    rows += list(rooflines(options.batch[0], options.repeats))
-    for row in rows:
-        print("  ".join(f"{key} {_shown(value)}" for key, value in row.items()))
-    if options.write:
-        print(write("gpu", {"device": torch.cuda.get_device_name(), "rows": rows}, ("torch", "triton")))
+    usual = (
+        {"net": "robnet_small", "batch": [4, 2], "train_batch": 4, "seconds": 0.0} if options.smoke else
+        {"net": "robnet_free", "batch": [512, 32], "train_batch": 256, "seconds": 3.0}
+    )  # fmt: skip
+    for name, value in usual.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    return options
 
 
-def _shown(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _forms(options: argparse.Namespace) -> Forms:
+    return Forms(options.net, SMOKE_NET if options.smoke else {}, "cpu" if options.smoke else "cuda")
 
 
-def batch_of(size: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(size, 3, 32, 32, generator=generator).cuda()
-    return images, torch.randint(10, (size,), generator=generator).cuda()
+def _passed(options: argparse.Namespace) -> list[str]:
+    """The options that the process that measures needs."""
+    passed = ["--net", options.net, "--seconds", str(options.seconds)]
+    return [*passed, "--smoke"] if options.smoke else passed
 
 
-def variants(name: str, inductor: bool) -> Iterator[tuple[str, Callable[[], nn.Module], bool]]:
-    """What is compared: its name, what makes the model, whether it runs under bfloat16 autocast."""
-
-    def plain() -> fx.GraphModule:
-        model = robdsl.compile(robdsl.load(name), seed=0, passes=())
-        return model.cuda().eval().requires_grad_(False)
-
-    yield "published form, eager", plain, False
-    yield "cleaned, library calls", lambda: freeze(plain(), CUDA_PIPELINE), False
-    if inductor:
-        yield "torch.compile max-autotune", lambda: _tuned(plain()), False
-    yield "kernels", lambda: freeze(plain(), KERNEL_PIPELINE), False
-    yield "kernels, bf16", lambda: freeze(plain().bfloat16(), KERNEL_PIPELINE), True
+def _about(options: argparse.Namespace) -> dict[str, Any]:
+    """What a measurement is of: others do not belong into one file with it."""
+    device = "cpu" if options.smoke else torch.cuda.get_device_name()
+    return {
+        "device": device, "net": options.net, "batch": options.batch, "train batch": options.train_batch,
+        "measured at": commit().removesuffix("-dirty"), **{package: version(package) for package in _packages()},
+    }  # fmt: skip
 
 
-def _tuned(model: nn.Module) -> nn.Module:
-    compiled: Any = torch.compile(model, mode="max-autotune")
-    return compiled  # type: ignore[no-any-return]  # torch.compile gives back what kind it was given
+def _packages() -> tuple[str, ...]:
+    def there(package: str) -> bool:
+        try:
+            version(package)
+        except PackageNotFoundError:
+            return False
+        return True
+
+    return tuple(filter(there, ("torch", "triton")))
 
 
-def measured(action: Callable[[], Any], repeats: int) -> dict[str, float]:
-    """Median milliseconds, and the memory at the peak, in MB."""
-    torch.cuda.reset_peak_memory_stats()
-    taken = milliseconds(action, repeats)
-    return {"ms": taken, "peak MB": torch.cuda.max_memory_allocated() / 2**20}
+def _known(path: Path, about: Mapping[str, Any]) -> dict[str, Outcome]:
+    """The parts that a file holds, if they were measured of the same."""
+    if not path.is_file():
+        return {}
+    read = json.loads(path.read_text(encoding="utf-8"))
+    differs = sorted(name for name, value in about.items() if read.get(name) != value)
+    if differs:
+        print(f"{path} is of another {', '.join(differs)}: beginning anew")
+        return {}
+    return dict(read["parts"])
 
 
-def steps(name: str, batch: int, repeats: int, inductor: bool) -> Iterator[dict[str, Any]]:
-    """PGD steps of each variant, plain and as one CUDA graph; ratios to the published form."""
-    images, labels = batch_of(batch)
-    slowest = None
-    for what, make, half in variants(name, inductor):
-        model = make()
-        x = images.bfloat16() if half else images
-
-        def attack(model: nn.Module = model, x: Tensor = x) -> object:
-            return pgd(model, x, labels, steps=10, random_start=False)
-
-        for graphed in (False, True):
-            if graphed:
-                with graphed_steps():
-                    found = measured(attack, repeats)
-            else:
-                found = measured(attack, repeats)
-            slowest = slowest or found["ms"]
-            yield {
-                "what": what, "batch": batch, "graph": graphed, "PGD-10 ms": found["ms"],
-                "times published": slowest / found["ms"], "peak MB": found["peak MB"],
+def ratios(known: Mapping[str, Outcome]) -> Iterator[Row]:
+    """Of every step what it is to the published form at its batch: how many times as fast, with what share of its memory."""
+    for part, outcome in known.items():
+        kind, *about = part.split(" ", 2)
+        if kind not in ("step", "train"):
+            continue
+        base = known.get(f"{kind} {about[0]} published", {}).get("rows", [{}])[0]
+        for row in outcome.get("rows", []):
+            if "images/s" not in row or "images/s" not in base:
+                continue
+            found: Row = {
+                "part": part, "graph": row["graph"], "times published": row["images/s"] / base["images/s"],
             }  # fmt: skip
-        del model
-        torch.cuda.empty_cache()
+            if "peak MB" in row and "peak MB" in base:
+                found["share of memory"] = (
+                    row["peak MB"] / row["fitting"] / (base["peak MB"] / base["fitting"])
+                )
+            yield found
 
 
-def training(name: str, batch: int, repeats: int) -> Iterator[dict[str, Any]]:
-    """A training step on clean images: published form and the passes that hold in training."""
-    images, labels = batch_of(batch)
-    slowest = None
-    for what, passes in (("published form", ()), ("train-safe passes", None)):
-        model = robdsl.compile(robdsl.load(name), seed=0, passes=passes).cuda()
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-
-        def step(model: nn.Module = model, optimizer: torch.optim.Optimizer = optimizer) -> None:
-            optimizer.zero_grad()
-            F.cross_entropy(model(images), labels).backward()
-            optimizer.step()
-
-        found = measured(step, repeats)
-        slowest = slowest or found["ms"]
-        yield {
-            "what": f"training, {what}", "batch": batch, "graph": False, "step ms": found["ms"],
-            "times published": slowest / found["ms"], "peak MB": found["peak MB"],
-        }  # fmt: skip
+def summary(known: Mapping[str, Outcome]) -> Iterator[str]:
+    """The ratios as lines, and what failed."""
+    for row in ratios(known):
+        yield _line(row)
+    failed = [part for part, outcome in known.items() if "error" in outcome]
+    if failed:
+        yield f"failed: {', '.join(failed)}"
 
 
-def rooflines(batch: int, repeats: int) -> Iterator[dict[str, Any]]:
-    """Each kernel against what its traffic and its products must take on this GPU, both measured here."""
-    big = torch.empty(2**28, dtype=torch.float32, device="cuda")
-    copied = torch.empty_like(big)
-    bandwidth = 2 * big.nbytes / (milliseconds(partial(copied.copy_, big), repeats) * 1e-3)
-    del big, copied
-    arithmetic = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        square = torch.randn(8192, 8192, device="cuda", dtype=dtype)
-        torch.backends.cuda.matmul.allow_tf32 = True
-        product = milliseconds(lambda square=square: square @ square, repeats)  # type: ignore[misc]  # bound in the loop
-        torch.backends.cuda.matmul.allow_tf32 = False
-        arithmetic[dtype] = 2 * 8192**3 / (product * 1e-3)
-    for case in cases(batch):
-        taken = milliseconds(case.prepare(torch.device("cuda")), repeats) * 1e-3
-        passes = 3 if case.dtype == torch.float32 else 1  # tf32x3 makes three products of one
-        yield {
-            "what": case.label, "batch": batch, "graph": False, "ms": taken * 1e3,
-            "share of bandwidth": case.bytes_moved() / bandwidth / taken,
-            "share of arithmetic": passes * case.flops() / arithmetic[case.dtype] / taken,
-        }  # fmt: skip
+def _line(row: Mapping[str, Any]) -> str:
+    return "  ".join(
+        f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
+    )
 
 
 if __name__ == "__main__":

@@ -43,8 +43,16 @@ def ratio(seconds: Mapping[str, list[float]], over: str, under: str) -> float:
     return statistics.median(a / b for a, b in zip(seconds[over], seconds[under], strict=True))
 
 
-def write(name: str, results: Mapping[str, Any], packages: tuple[str, ...] = ("torch",)) -> Path:
-    """Writes results, with the command and the machine, to ``benchmarks/results/NAME.json``, whole or not at all."""
+def write(
+    name: str,
+    results: Mapping[str, Any],
+    packages: tuple[str, ...] = ("torch",),
+    path: Path | None = None,
+) -> Path:
+    """Writes results, with the command and the machine, to ``benchmarks/results/NAME.json``, whole or not at all.
+
+    With `path` there instead.
+    """
     record = {
         "command": " ".join(["python -m", _module(), *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -54,8 +62,8 @@ def write(name: str, results: Mapping[str, Any], packages: tuple[str, ...] = ("t
         "versions": {package: version(package) for package in packages},
         **results,
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    path = path or RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".tmp")
     partial.write_text(json.dumps(record, indent=2) + "\n")
     partial.replace(path)
@@ -76,12 +84,15 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The checked-out commit, marked where the tree differs from it."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    """The checked-out commit, marked where the tree differs from it; of a copy without git, `$ROBDSL_COMMIT`."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return os.environ.get("ROBDSL_COMMIT", "unknown")
     return described.stdout.strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from robdsl.kernels import fsp, nodes, pair, pgd, separable_launch, weight_gradients
 from robdsl.kernels.configurations import Shape
 from robdsl.kernels.layout import mask_bytes, out_size
-from robdsl.kernels.precision import DEFAULT_PRECISION
+from robdsl.kernels.precision import DEFAULT_PRECISION, tile_kind
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,15 @@ class Case:
     terms: int = 1
 
     @property
+    def kind(self) -> str:
+        """What its tile is measured by: see `robdsl.kernels.precision.tile_kind`."""
+        return tile_kind(self.precision, self.dtype)
+
+    @property
     def label(self) -> str:
         """``16x16:72-72/1 bf16``: what tables call it."""
         terms = f" x{self.terms}" if self.terms > 1 else ""
-        kind = {torch.float32: self.precision, torch.float16: "fp16", torch.bfloat16: "bf16"}[self.dtype]
-        return f"{self.kernel} {self.shape.key}{terms} {kind}"
+        return f"{self.kernel} {self.shape.key}{terms} {self.kind}"
 
     def prepare(self, device: torch.device) -> Callable[[], object]:
         """Makes what the kernel works on, random, on a GPU or the device "meta"; the function returned launches it."""
@@ -121,7 +125,7 @@ def _separable_input_gradient(case: Case, device: torch.device) -> Callable[[], 
     weights = _weights(device, k, s.channels, 3, 3), _weights(device, k, s.outputs, s.channels)
 
     def launch() -> object:
-        tile, use = separable_launch.gradient_tile(s, device)
+        tile, use = separable_launch.gradient_tile(s, case.kind, device)
         assert tile is not None
         return separable_launch.input_gradients(
             gradient, masks, *weights, (s.height, s.width), s.stride, case.precision, tile, use
@@ -229,10 +233,14 @@ STAGES = (Shape(32, 32, 36, 36), Shape(16, 16, 72, 72), Shape(8, 8, 144, 144))
 REDUCTIONS = (Shape(32, 32, 72, 72, 2), Shape(16, 16, 144, 144, 2))
 
 
-def cases(images: int = 512) -> list[Case]:
-    """Every kernel at the maps of a RobNet where it is used, float32 in the default precision and bfloat16."""
+def cases(
+    images: int = 512,
+    dtypes: Sequence[torch.dtype] = (torch.float32, torch.bfloat16),
+    precision: str = DEFAULT_PRECISION,
+) -> list[Case]:
+    """Every kernel at the maps of a RobNet where it is used; `precision` is that of float32's products."""
     found = []
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in dtypes:
         for shape in (*STAGES, *REDUCTIONS):
             plain = shape.stride == 1
             small = out_size(shape.height, shape.stride) <= 16
@@ -244,8 +252,10 @@ def cases(images: int = 512) -> list[Case]:
                 if kernel.startswith(("node_sum", "gram")) and not plain:
                     continue
                 terms = 3 if kernel.startswith("node_sum") else 1
-                found.append(Case(kernel, shape, images, dtype, terms=terms))
+                # Sums are float32 whatever the precision of products.
+                given = DEFAULT_PRECISION if kernel.startswith("node_sum") else precision
+                found.append(Case(kernel, shape, images, dtype, given, terms))
                 if kernel.startswith("separable") and plain:
-                    found.append(Case(kernel, shape, images, dtype, terms=3))
+                    found.append(Case(kernel, shape, images, dtype, precision, 3))
         found.append(Case("pgd_step", Shape(32, 32, 3, 3), images, dtype))
     return found

@@ -92,12 +92,21 @@ def using(kernel: str, configuration: Configuration) -> Iterator[None]:
             _forced[kernel] = before
 
 
-def configure(kernel: str, shape: Shape, device: torch.device | None = None) -> Configuration:
+def entry(kernel: str, shape: Shape, kind: str) -> str:
+    """``gram 16x16:72-72/1 bf16``: how tables of measurements name what they measured.
+
+    The kind of tile (`robdsl.kernels.precision.tile_kind`) is part of it: a tile that is fast in bfloat16 may not
+    even fit on the chip in float32.
+    """
+    return f"{kernel} {shape.key} {kind}"
+
+
+def configure(kernel: str, shape: Shape, kind: str, device: torch.device | None = None) -> Configuration:
     """The configuration of `kernel` for `shape`: the user's measured one for this GPU, else the committed one."""
     if kernel in _forced:
         return _forced[kernel]
     if device is not None and device.type == "cuda":
-        measured = user_table(device_key(device)).get(f"{kernel} {shape.key}")
+        measured = user_table(device_key(device)).get(entry(kernel, shape, kind))
         if measured is not None:
             return measured
     return committed(kernel, shape)
@@ -139,7 +148,7 @@ def user_table_path(key: str) -> Path:
 
 @lru_cache(maxsize=16)
 def user_table(key: str) -> dict[str, Configuration]:
-    """What was measured on this GPU, by ``kernel shape``; empty where nothing was.
+    """What was measured on this GPU, by `entry`; empty where nothing was.
 
     Raises:
         TableError: the file is there but is no table.

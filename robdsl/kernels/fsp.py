@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robdsl.kernels.configurations import Shape, configure
 from robdsl.kernels.layout import nhwc, runs_kernel, wide
-from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision, product_kind
+from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision, product_kind, tile_kind
 from robdsl.kernels.tiles import over
 
 
@@ -179,7 +179,8 @@ def launch_distance(a: Tensor, b: Tensor, a_other: Tensor, b_other: Tensor, prec
 def _cut(kernel: str, a: Tensor, b: Tensor, precision: str) -> tuple[tuple[int, int, int], dict[str, Any]]:
     """The grid of a launch, and its compile-time constants and options."""
     n, channels, height, width = a.shape
-    use = configure(kernel, Shape(height, width, channels, b.shape[1]), a.device)
+    kind = tile_kind(precision, a.dtype)
+    use = configure(kernel, Shape(height, width, channels, b.shape[1]), kind, a.device)
     named = {
         "POSITIONS": height * width, "A": channels, "B": b.shape[1], "PRECISION": product_kind(precision, a.dtype),
         "M": use.rows, "BLOCK_A": use.block_c, "BLOCK_B": use.block_o, "num_warps": use.warps,

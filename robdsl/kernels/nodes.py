@@ -18,6 +18,7 @@ from robdsl.kernels.layout import (
     unpack_bits,
     wide,
 )
+from robdsl.kernels.precision import DEFAULT_PRECISION, tile_kind
 from robdsl.kernels.tiles import over
 
 
@@ -154,7 +155,8 @@ def launch(
     x = xs[0]
     n, channels, height, width = x.shape
     out, mask = _results(x, rectify)
-    use = configure("node_sum_forward", Shape(height, width, channels, channels), x.device)
+    kind = tile_kind(DEFAULT_PRECISION, x.dtype)
+    use = configure("node_sum_forward", Shape(height, width, channels, channels), kind, x.device)
     positions = n * height * width
     with torch.cuda.device_of(x):
         node_sum_forward[(over(positions, use.rows), over(channels, use.block_c))](
@@ -174,7 +176,8 @@ def launch_gradient(
 
     n, channels, height, width = gradient.shape
     outs = tuple(empty_nhwc(n, channels, height, width, gradient) for _ in range(terms))
-    use = configure("node_sum_gradient", Shape(height, width, channels, channels), gradient.device)
+    kind = tile_kind(DEFAULT_PRECISION, gradient.dtype)
+    use = configure("node_sum_gradient", Shape(height, width, channels, channels), kind, gradient.device)
     positions = n * height * width
     with torch.cuda.device_of(gradient):
         node_sum_gradient[(over(positions, use.rows), over(channels, use.block_c))](

@@ -16,7 +16,7 @@ from robdsl.kernels import separable_launch
 from robdsl.kernels import separable_reference as reference
 from robdsl.kernels.configurations import Shape, configure
 from robdsl.kernels.layout import empty_nhwc, mask_bytes, nhwc, out_size, runs_kernel
-from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision, product_kind
+from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision, product_kind, tile_kind
 from robdsl.kernels.tiles import over, up_to_power, whole_maps
 
 #: Positions of the largest map that is worked on whole.
@@ -274,7 +274,8 @@ def launch(
     n, channels, height, width = x.shape
     middle, outputs = len(pointwise_1), len(pointwise_2)
     out, masks_in, masks_between = _results(x, pointwise_1, pointwise_2, stride, keep_mask)
-    use = configure("pair_forward", Shape(height, width, channels, outputs, stride), x.device)
+    kind = tile_kind(precision, x.dtype)
+    use = configure("pair_forward", Shape(height, width, channels, outputs, stride), kind, x.device)
     tile = whole_maps(use.rows, *out.shape[2:])
     assert tile is not None
     with torch.cuda.device_of(x):
@@ -310,7 +311,8 @@ def launch_gradient(
     n, outputs, height_out, width_out = gradient.shape
     channels, middle = len(depthwise_1), len(pointwise_1)
     out = empty_nhwc(n, channels, *size, gradient)
-    use = configure("pair_input_gradient", Shape(*size, channels, outputs, stride), gradient.device)
+    kind = tile_kind(precision, gradient.dtype)
+    use = configure("pair_input_gradient", Shape(*size, channels, outputs, stride), kind, gradient.device)
     tile = whole_maps(use.rows, height_out, width_out)
     assert tile is not None
     with torch.cuda.device_of(gradient):

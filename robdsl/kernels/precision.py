@@ -36,6 +36,15 @@ def product_kind(precision: str, dtype: torch.dtype) -> str:
     return "bf16" if dtype == torch.bfloat16 else precision
 
 
+def tile_kind(precision: str, dtype: torch.dtype) -> str:
+    """What tiles are measured by: as `product_kind`, but float32 maps that are multiplied as bfloat16 are ``fp32-bf16``.
+
+    Their tiles take more of the chip than those of bfloat16 maps.
+    """
+    kind = product_kind(precision, dtype)
+    return "fp32-bf16" if kind == "bf16" and dtype == torch.float32 else kind
+
+
 def relative_bound(kind: str, terms: int) -> float:
     """An upper bound of ``|computed - exact| / sum |a_i b_i|`` for a sum of `terms` products.
 

@@ -17,7 +17,7 @@ from robdsl.kernels import separable_launch as launch
 from robdsl.kernels import separable_reference as reference
 from robdsl.kernels.configurations import Shape, configure
 from robdsl.kernels.layout import empty_nhwc, out_size, runs_kernel
-from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision
+from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision, tile_kind
 from robdsl.kernels.weight_gradients import separable_weight_gradients
 
 
@@ -201,7 +201,8 @@ def _input_gradient(
 ) -> list[Tensor]:
     if runs_kernel(gradient, depthwise, pointwise):
         shape = Shape(height, width, depthwise.shape[1], pointwise.shape[1], stride)
-        tile, use = launch.gradient_tile(shape, gradient.device)
+        kind = tile_kind(precision, gradient.dtype)
+        tile, use = launch.gradient_tile(shape, kind, gradient.device)
         if tile is not None:
             return launch.input_gradients(
                 gradient, masks, depthwise, pointwise, (height, width), stride, precision, tile, use
@@ -236,7 +237,8 @@ def _statistics(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     terms = depthwise[None], pointwise[None]
     if runs_kernel(x, depthwise, pointwise):
-        use = configure("separable_forward", launch.shape_of(x, pointwise, stride), x.device)
+        kind = tile_kind(precision, x.dtype)
+        use = configure("separable_forward", launch.shape_of(x, pointwise, stride), kind, x.device)
         out, masks, sums = launch.forward([x], *terms, None, (), stride, precision, True, True, use)
         return out, masks, *launch.combine(sums, out.numel() // out.shape[1], use.rows)
     exact = reference.forward([x], *terms, None, (), stride)

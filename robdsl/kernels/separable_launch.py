@@ -9,7 +9,7 @@ from torch import Tensor
 
 from robdsl.kernels.configurations import Configuration, Shape, configure
 from robdsl.kernels.layout import empty_nhwc, mask_bytes, nhwc, out_size
-from robdsl.kernels.precision import product_kind
+from robdsl.kernels.precision import product_kind, tile_kind
 from robdsl.kernels.separable_reference import mask_shape
 from robdsl.kernels.tiles import Tile, chunks, over, tile_of
 
@@ -39,7 +39,7 @@ def forward(
     outputs = pointwise.shape[1]
     height_out, width_out = out_size(height, stride), out_size(width, stride)
     shape = shape_of(x, pointwise, stride)
-    use = use or configure("separable_forward", shape, x.device)
+    use = use or configure("separable_forward", shape, tile_kind(precision, x.dtype), x.device)
     count, blocks = chunks(outputs, use.block_o, use.blocks)
     tiles = over(n * height_out * width_out, use.rows)
     out = empty_nhwc(n, outputs, height_out, width_out, x)
@@ -86,9 +86,9 @@ def input_gradients(
     return list(outs)
 
 
-def gradient_tile(shape: Shape, device: torch.device) -> tuple[Tile | None, Configuration]:
+def gradient_tile(shape: Shape, kind: str, device: torch.device) -> tuple[Tile | None, Configuration]:
     """How the input gradient cuts the output maps of a stage of `shape`; no tile where not even three rows fit."""
-    use = configure("separable_input_gradient", shape, device)
+    use = configure("separable_input_gradient", shape, kind, device)
     return tile_of(use.rows, out_size(shape.height, shape.stride), out_size(shape.width, shape.stride)), use
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from robdsl.kernels import separable_reference as reference
 from robdsl.kernels.configurations import Shape, configure
 from robdsl.kernels.layout import nhwc, runs_kernel
-from robdsl.kernels.precision import product_kind
+from robdsl.kernels.precision import product_kind, tile_kind
 from robdsl.kernels.tiles import chunks, over
 
 #: Parts that positions are summed in: enough programs for a large GPU, few enough that adding them up costs nothing.
@@ -71,7 +71,7 @@ def launch_pointwise(x: Tensor, gradient: Tensor, depthwise: Tensor, stride: int
     from robdsl.kernels.device.weight_gradients import pointwise_gradient
 
     shape, named = _sizes(x, gradient, stride, precision)
-    use = configure("pointwise_gradient", shape, x.device)
+    use = configure("pointwise_gradient", shape, tile_kind(precision, x.dtype), x.device)
     tiles = over(gradient.numel() // shape.outputs, use.rows)
     count, blocks = chunks(shape.outputs, use.block_o, use.blocks)
     parts = x.new_empty((min(PARTS, tiles), shape.outputs, shape.channels), dtype=torch.float32)
@@ -88,7 +88,7 @@ def launch_depthwise(x: Tensor, gradient: Tensor, pointwise: Tensor, stride: int
     from robdsl.kernels.device.weight_gradients import depthwise_gradient
 
     shape, named = _sizes(x, gradient, stride, precision)
-    use = configure("depthwise_gradient", shape, x.device)
+    use = configure("depthwise_gradient", shape, tile_kind(precision, x.dtype), x.device)
     tiles = over(gradient.numel() // shape.outputs, use.rows)
     parts = x.new_empty((min(PARTS, tiles), shape.channels, 3, 3), dtype=torch.float32)
     with torch.cuda.device_of(x):

@@ -1,7 +1,7 @@
 """Compiles kernels ahead of time: a program of its own, because kernels may be decorated for the interpreter elsewhere.
 
-`python -m tests.kernels.compiled few` prints, as JSON, registers, spills and shared memory of each launch on sm_80
-and sm_90.
+`python -m tests.kernels.compiled few` prints, a line of JSON a launch, its label and its registers, spilled bytes and
+shared memory, on sm_80 and sm_90. `many` takes all launches of a RobNet; names of kernels after it leave the others out.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ def few() -> list[Case]:
 
 
 def main() -> None:
-    results = {}
-    for case in few() if sys.argv[1] == "few" else cases():
+    which, *only = sys.argv[1:]
+    for case in few() if which == "few" else cases():
+        if only and case.kernel not in only:
+            continue
         with ahead.recorded() as launches:
             case.prepare(torch.device("meta"))()
         for launch in launches:
             for capability in (80, 90):
-                if not _runs_there(case, capability):
+                if not runs_there(case, capability):
                     continue
                 found = ahead.assembled(launch, capability)
                 key = f"{case.label} sm_{capability}"
-                results[key] = [found.registers, found.spills, found.shared]
-    print(json.dumps(results))
+                print(json.dumps([key, [found.registers, found.spills, found.shared]]), flush=True)
 
 
-def _runs_there(case: Case, capability: int) -> bool:
+def runs_there(case: Case, capability: int) -> bool:
     """Whether the launch is made on that GPU: a pair that does not fit on its chip goes in two."""
     if case.kernel != "pair_forward":
         return True

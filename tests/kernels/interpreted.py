@@ -1,6 +1,6 @@
 """Runs kernels in Triton's interpreter: a program of its own, so that nothing else runs under TRITON_INTERPRET.
 
-`python -m tests.kernels.interpreted few` prints, as JSON, each problem's label and what its parts got. What kernels
+`python -m tests.kernels.interpreted few` prints, a line of JSON a problem, its label and what its parts got. What kernels
 write into is filled with not-a-numbers first: an element that is not written shows.
 """
 
@@ -20,10 +20,8 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     assert torch.empty(3).isnan().all()
-    results = {}
     for problem in problems.few() if sys.argv[1] == "few" else problems.many():
-        results[problem.label] = problems.run(problem, "cpu")
-    print(json.dumps(results))
+        print(json.dumps([problem.label, problems.run(problem, "cpu")]), flush=True)
 
 
 if __name__ == "__main__":

@@ -258,9 +258,10 @@ def pgd(p: Problem, make: Maker) -> Iterator[tuple[str, float]]:
     expected = images.clone()
     for number, size_of_step in enumerate((2 / 255, 0.01, 2 / 255)):
         OPS.pgd_step_(images, gradient, lower, upper, size_of_step)
-        if images.is_cuda or p.dtype == torch.float32:
+        if images.is_cuda or p.dtype == torch.float32 or gradient.stride() != images.stride():
             expected.add_(torch.sign(gradient), alpha=size_of_step).clamp_(lower, upper)
-        else:  # torch's CPU kernel rounds the step itself to half types; its GPU kernel, and ours, the sum alone
+        else:  # torch's CPU kernel rounds the step itself to half types; its GPU kernel, and ours, the sum alone.
+            # (Ours takes images that lie alike; others go to torch.)
             moved = expected.float() + torch.sign(gradient).float() * size_of_step
             if p.dtype == torch.bfloat16:  # Triton's interpreter cuts off bits where hardware rounds
                 moved = (moved.view(torch.int32) & ~0xFFFF).view(torch.float32)

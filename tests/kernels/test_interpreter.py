@@ -22,8 +22,7 @@ def results(which: str) -> dict[str, dict[str, float]]:
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    found: dict[str, dict[str, float]] = json.loads(done.stdout)
-    return found
+    return dict(json.loads(line) for line in done.stdout.splitlines())
 
 
 def hold(which: str, label: str) -> None:

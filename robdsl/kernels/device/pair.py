@@ -68,6 +68,8 @@ def pair_forward(
     for start in range(0, between_end, BLOCK):
         middle = start + tl.arange(0, BLOCK)
         between = tl.zeros((M, BLOCK), tl.float32)
+        if BIAS_1:  # where the sum begins: added at its end it costs Triton 3.6 a spill on sm_80
+            between += tl.load(bias_1 + middle, mask=middle < B, other=0.0).to(tl.float32)[None, :]
         for j in tl.static_range(BLOCKS_C):
             channels = j * BLOCK + tl.arange(0, BLOCK)
             weight = tl.load(
@@ -76,8 +78,6 @@ def pair_forward(
                 other=0.0,
             )
             between = dot(inner[j], weight, between, PRECISION)
-        if BIAS_1:
-            between += tl.load(bias_1 + middle, mask=middle < B, other=0.0).to(tl.float32)[None, :]
         if MASK:
             byte = (start >> 3) + tl.arange(0, BLOCK // 8)
             tl.store(

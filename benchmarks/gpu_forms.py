@@ -1,0 +1,173 @@
+"""The forms of a net that `bench_gpu` compares: as published, cleaned, through kernels, through Inductor."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, fx, nn
+
+import robdsl
+from benchmarks.published_form import PublishedRobNet
+from robdsl.compiler.freezing import freeze
+from robdsl.compiler.passes import CUDA_PIPELINE, KERNEL_PIPELINE, Pass
+from robdsl.compiler.passes.kernels import FuseStages
+
+
+@dataclass(frozen=True)
+class Forms:
+    """A net and its forms, in eval mode, all with batch norms that have seen images.
+
+    Attributes:
+        name: of the net.
+        settings: its parameters.
+        device: where the forms are put.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    device: str
+
+    @cached_property
+    def net(self) -> robdsl.Net:
+        """The net."""
+        return robdsl.load(self.name, **self.settings)
+
+    @cached_property
+    def plain(self) -> fx.GraphModule:
+        """The plain graph, on the CPU."""
+        return _used(robdsl.compile(self.net, seed=0, passes=()), self.net)
+
+    @cached_property
+    def _published(self) -> nn.Module:
+        if not self.net.alpha:
+            return self.plain
+        sizes = {"width": 36, "layers": 20, "classes": 10} | self.settings
+        torch.manual_seed(0)
+        made = PublishedRobNet(self.net.alpha, sizes["width"], sizes["layers"], sizes["classes"])
+        return _used(made, self.net)
+
+    def published(self) -> nn.Module:
+        """The published form, with weights of its own; of a net without cells the plain graph."""
+        return copy.deepcopy(self._published).to(self.device)
+
+    def compiled(self, passes: Sequence[Pass] | None = None) -> nn.Module:
+        """The net as `robdsl.compile` makes it."""
+        made = robdsl.compile(self.net, seed=0, passes=passes)
+        made.load_state_dict(self.plain.state_dict())
+        return made.to(self.device).eval()
+
+    def frozen(self, pipeline: Sequence[Pass]) -> nn.Module:
+        """The net frozen by a pipeline."""
+        return freeze(self.plain, pipeline).to(self.device)
+
+    def batch(self, size: int) -> tuple[Tensor, Tensor]:
+        """Images and labels, the same each time."""
+        generator = torch.Generator().manual_seed(0)
+        images = torch.rand(size, *self.net.image, generator=generator)
+        return images.to(self.device), torch.randint(10, (size,), generator=generator).to(self.device)
+
+    @cached_property
+    def exact(self) -> Tensor:
+        """The logits of eight images in float64, by the plain graph on the CPU."""
+        with torch.no_grad():
+            return copy.deepcopy(self.plain).double()(self.batch(8)[0].cpu().double())  # type: ignore[no-any-return]  # nn.Module returns Any
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One form of the net for attacks.
+
+    Attributes:
+        model: in eval mode, without gradients of weights.
+        dtype: of the images that it takes.
+        autocast: whether it runs under autocast to bfloat16.
+        channels_last: how the images lie.
+        graphs: whether its steps are measured as CUDA graphs too.
+        same_weights: whether it has the weights of the compiled net.
+    """
+
+    model: nn.Module
+    dtype: torch.dtype = torch.float32
+    autocast: bool = False
+    channels_last: bool = True
+    graphs: bool = True
+    same_weights: bool = True
+
+    def __post_init__(self) -> None:
+        self.model.requires_grad_(False)
+
+
+_Model = TypeVar("_Model", bound=nn.Module)
+
+
+def _used(model: _Model, net: robdsl.Net) -> _Model:
+    """The model in eval mode after two batches in train mode, so that its batch norms have something to do."""
+    generator = torch.Generator().manual_seed(1)
+    model.train()
+    with torch.no_grad():
+        for _ in range(2):
+            model(torch.rand(4, *net.image, generator=generator))
+    model.eval()
+    return model
+
+
+def _published(forms: Forms, *, autocast: bool = False, last: bool = False) -> Variant:
+    model = forms.published()
+    if last:
+        model = model.to(memory_format=torch.channels_last)
+    return Variant(model, autocast=autocast, channels_last=last, graphs=not last, same_weights=False)
+
+
+def _frozen(forms: Forms, pipeline: Sequence[Pass], *, half: bool = False) -> Variant:
+    model = forms.frozen(pipeline)
+    if half:
+        return Variant(model.bfloat16(), dtype=torch.bfloat16)
+    return Variant(model)
+
+
+def fused(**options: bool) -> tuple[Pass, ...]:
+    return tuple(FuseStages(**options) if isinstance(each, FuseStages) else each for each in KERNEL_PIPELINE)
+
+
+def _inductor(forms: Forms, *, autocast: bool = False) -> Variant:
+    model: Any = forms.published().requires_grad_(False)
+    # The program itself is tried on a CPU, where generating code would take minutes.
+    tuned: Any = (
+        torch.compile(model, mode="max-autotune")
+        if forms.device == "cuda"
+        else torch.compile(model, backend="eager")
+    )
+    return Variant(tuned, autocast=autocast, channels_last=False, graphs=False, same_weights=False)
+
+
+#: The forms that a step of PGD is measured in; the first is what ratios are to.
+VARIANTS: dict[str, Callable[[Forms], Variant]] = {
+    "published": _published,
+    "published, channels last": partial(_published, last=True),
+    "published, bf16": partial(_published, autocast=True),
+    "cleaned": partial(_frozen, pipeline=CUDA_PIPELINE),
+    "cleaned, bf16": partial(_frozen, pipeline=CUDA_PIPELINE, half=True),
+    "kernels": partial(_frozen, pipeline=KERNEL_PIPELINE),
+    "kernels, tf32": partial(_frozen, pipeline=fused(tf32=True)),
+    "kernels, pairs": partial(_frozen, pipeline=fused(pairs=True)),
+    "kernels, bf16": partial(_frozen, pipeline=KERNEL_PIPELINE, half=True),
+    "kernels, pairs, bf16": partial(_frozen, pipeline=fused(pairs=True), half=True),
+    "max-autotune": _inductor,
+    "max-autotune, bf16": partial(_inductor, autocast=True),
+}
+
+#: The forms that a step of adversarial training is measured in: the model, whether under autocast, whether the attack's
+#: steps are CUDA graphs.
+TRAINED: dict[str, Callable[[Forms], tuple[nn.Module, bool, bool]]] = {
+    "published": lambda forms: (forms.published(), False, False),
+    "published, bf16": lambda forms: (forms.published(), True, False),
+    "compiled": lambda forms: (forms.compiled(), False, False),
+    "compiled, graphs": lambda forms: (forms.compiled(), False, True),
+    "compiled, bf16": lambda forms: (forms.compiled(), True, False),
+    "compiled, bf16, graphs": lambda forms: (forms.compiled(), True, True),
+}

@@ -1,0 +1,87 @@
+"""Compiles all kernels that `bench_gpu` measures, in many processes: one after the other they take minutes."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.gpu_forms import Forms, fused
+from robdsl.compiler.freezing import freeze
+from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
+from robdsl.compiler.passes import KERNEL_PIPELINE
+from robdsl.kernels.cases import Case
+
+
+def compile_all(forms: Forms, cases: Sequence[Case], most: int) -> list[dict[str, Any]]:
+    """Puts every kernel into Triton's cache; rows that say how long that took, and what cannot be compiled.
+
+    Args:
+        forms: of the net whose kernels they are.
+        cases: kernels on their own.
+        most: processes at most.
+    """
+    workers = min(most, os.cpu_count() or 1)
+    context = torch.multiprocessing.get_context("spawn")
+    began = time.perf_counter()
+    with context.Pool(workers) as pool:
+        shares = [(replace(forms), list(cases), place, workers) for place in range(workers)]
+        failed = pool.starmap(compile_share, shares)
+    rows = [{"what": "compiling kernels", "processes": workers, "s": time.perf_counter() - began}]
+    return [*rows, *({"what": what, "error": said} for share in failed for what, said in share)]
+
+
+def compile_share(forms: Forms, cases: Sequence[Case], place: int, workers: int) -> list[tuple[str, str]]:
+    """Launches every `workers`-th kernel from `place` on; what failed, and how."""
+    torch.set_num_threads(1)
+    work: dict[str, Callable[[], object]] = {}
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        shapes = [tuple(each.shape[1:]) for each in inputs]
+        for dtype in (torch.float32, torch.bfloat16):
+            work.setdefault(
+                f"{module} {shapes} {dtype}", partial(_launch, module, shapes, forms.device, dtype)
+            )
+
+    for pipeline in (KERNEL_PIPELINE, fused(tf32=True), fused(pairs=True)):
+        frozen = freeze(forms.plain, pipeline)
+        for module in frozen.modules():
+            if isinstance(module, SeparableSum | SeparablePair):
+                module.register_forward_hook(note)
+        with torch.no_grad():
+            frozen(torch.rand(1, *forms.net.image))
+    for case in cases if forms.device == "cuda" else ():
+        work[case.label] = partial(_start, replace(case, images=16))
+    failed: list[tuple[str, str]] = []
+    for what, action in list(work.items())[place::workers]:
+        try:
+            action()
+            if forms.device == "cuda":
+                torch.cuda.synchronize()
+        except Exception as error:  # noqa: BLE001  whatever a compiler raises is what the row says
+            failed.append((what, f"{type(error).__name__}: {str(error).strip()[:500]}"))
+            if "CUDA error" in str(error):
+                break
+    return failed
+
+
+# Sixteen images, because numbers that 16 divides are compiled apart, and batches are such numbers.
+
+
+def _launch(module: nn.Module, shapes: Sequence[tuple[int, ...]], device: str, dtype: torch.dtype) -> None:
+    """A fused operation and its gradient, on images that show nothing."""
+    module = copy.deepcopy(module)
+    module._forward_hooks.clear()
+    maps = [torch.zeros(16, *shape, device=device, dtype=dtype, requires_grad=True) for shape in shapes]
+    module.to(device, dtype)(*maps).sum().backward()
+
+
+def _start(case: Case) -> None:
+    case.prepare(torch.device("cuda"))()
