@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
-from rich.table import Table
 
+from .attack_report import show_findings, show_report
 from .console import err, fail, out, plural, show_json
 from .progress import Line, show_evaluation
 from .running import (
@@ -16,10 +17,12 @@ from .running import (
     DeviceOption,
     File,
     JsonOption,
+    LoadersOption,
     NetOption,
     RootOption,
     SeedOption,
     SetOption,
+    amount,
     command_line,
     device_of,
     is_first,
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
 
     from robdsl.attacks import Attack
     from robdsl.attacks.core.graphed import StepGraphs
-    from robdsl.evaluation import Accuracy, AttackReport, Report
     from robdsl.graph.net import Net
 
 
@@ -45,13 +47,24 @@ def attack(
     ],
     data: DataOption = "digits",
     attacks: Annotated[
-        str, typer.Option("--attack", help="A list such as fgsm,pgd20,pgd100,deepfool,mi_fgsm,cw,autoattack.")
+        str,
+        typer.Option(
+            "--attack",
+            help="A list with commas of fgsm, bim, pgd, mi_fgsm, deepfool, cw, cw_l2, apgd_ce, apgd_t, fab_t, square "
+            "and autoattack. A number sets the steps, as in pgd100; _l2 the norm, as in pgd100_l2.",
+        ),
     ] = "fgsm,pgd20",
     split: Annotated[str, typer.Option(help="test, val or train.")] = "test",
-    eps: Annotated[str, typer.Option(help="The budget, such as 8/255.")] = "8/255",
-    step_size: Annotated[
-        str | None, typer.Option(help="The step of iterated attacks, such as 2/255.")
+    eps: Annotated[
+        str | None, typer.Option(help="The budget, such as 4/255.", show_default="8/255, in L2 128/255")
     ] = None,
+    step_size: Annotated[
+        str | None,
+        typer.Option(help="The step of bim, pgd, cw and mi_fgsm.", show_default="2/255, in L2 15/255"),
+    ] = None,
+    restarts: Annotated[
+        int, typer.Option(help="Random starts of pgd, cw, apgd_ce, fab_t and square.", min=1)
+    ] = 1,
     limit: Annotated[int | None, typer.Option(help="Only the first so many images.", min=1)] = None,
     batch: Annotated[
         int, typer.Option(help="Images in a batch; part of what random draws depend on.", min=1)
@@ -88,7 +101,7 @@ def attack(
     net: NetOption = None,
     set_: SetOption = None,
     data_root: RootOption = None,
-    workers: Annotated[int, typer.Option(help="Reading processes for data that stay on disk.")] = 4,
+    workers: LoadersOption = 4,
     device: DeviceOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -100,24 +113,15 @@ def attack(
     Example: robdsl attack runs/robnet_small-digits-pgd/net.rob --weights runs/robnet_small-digits-pgd/best.safetensors
     """
     import robdsl
-    from robdsl.attacks import UnknownAttackError, parse_attacks
     from robdsl.attacks.core.graphed import graphed_steps
     from robdsl.data import joined, load_data
     from robdsl.evaluation import evaluate, keep_report
 
     if split not in ("test", "val", "train"):
         raise typer.BadParameter(f"`{split}` is not one of test, val, train", param_hint="--split")
-    if "/" not in eps and eps.replace(".", "", 1).isdigit() and float(eps) > 1:
-        raise typer.BadParameter(f"images are in [0, 1]; did you mean {eps}/255?", param_hint="--eps")
     if (source is None) != (source_weights is None):
         raise typer.BadParameter("a source is a net with its weights: give both", param_hint="--source")
-    options = {"eps": eps, "step_size": step_size, "precision": precision}
-    try:
-        chosen = parse_attacks(
-            attacks, **{name: value for name, value in options.items() if value is not None}
-        )
-    except (UnknownAttackError, ValueError) as error:
-        raise typer.BadParameter(str(error), param_hint="--attack") from None
+    chosen = _chosen(attacks, eps, step_size, restarts, precision)
     if backend != "robdsl":
         if cuda_graphs:
             raise typer.BadParameter("only robdsl's own attacks can be recorded", param_hint="--cuda-graphs")
@@ -129,9 +133,10 @@ def attack(
         found = net_for(file, net, set_, images)
         frozen = frozen and backend == "robdsl"
         model = _model(found, weights, place, frozen=frozen)
-        other = None
+        made_on, other = None, None
         if source is not None and source_weights is not None:
-            other = _model(net_for(source, None, set_, images), source_weights, place, frozen=frozen)
+            made_on = net_for(source, None, set_, images)
+            other = _model(made_on, source_weights, place, frozen=frozen)
         folder = output or Path("runs") / f"attack-{found.name}-{images.facts.name}"
         with (
             stoppable(lambda: f"what was found so far is kept in {folder}"),
@@ -157,11 +162,35 @@ def attack(
         kept = keep_report(folder, report, **beside)
         if graphs is not None:
             err.print(_replayed(graphs, place), markup=False)
+    show_findings(report.findings)
     if as_json:
         show_json({**beside, **report.to_json(), "report": str(kept)})
     else:
-        _show(found, report, per_class)
+        show_report(found, report, per_class=per_class, source=made_on)
         out.print(f"report: {kept}", markup=False)
+
+
+def _chosen(
+    names: str, eps: str | None, step_size: str | None, restarts: int, precision: str
+) -> tuple[Attack, ...]:
+    """The attacks with their settings; a usage error, at its option, where one makes no sense."""
+    from robdsl.attacks import L2_EPS, Precision, parse_attacks
+
+    try:
+        kinds = parse_attacks(names)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--attack") from None
+    if precision not in get_args(Precision):
+        known = ", ".join(get_args(Precision))
+        raise typer.BadParameter(f"`{precision}` is not one of {known}", param_hint="--precision")
+    # A pixel moves by no more than 1; many of them together may.
+    largest = 1 if any(each.norm == "linf" for each in kinds) else None
+    options: dict[str, object] = {"precision": precision, "restarts": restarts}
+    for name, text in (("eps", eps), ("step_size", step_size)):
+        if text is not None:
+            options[name] = amount(text, "--" + name.replace("_", "-"), largest)
+    chosen = parse_attacks(names, **options)
+    return tuple(replace(each, eps=L2_EPS) if each.eps is None else each for each in chosen)
 
 
 def _model(net: Net, weights: Path, device: torch.device, *, frozen: bool) -> nn.Module:
@@ -191,42 +220,3 @@ def _behind(backend: str, attack: Attack) -> Attack:
         raise typer.Exit(fail(str(error))) from None
     except (UnsupportedAttackError, ValueError) as error:
         raise typer.BadParameter(str(error), param_hint="--backend") from None
-
-
-def _show(net: Net, report: Report, per_class: bool) -> None:
-    out.print(f"[bold]{net.name}[/] on {report.data} ({report.split}, {report.natural.total:,} images)")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("")
-    for name in ("accuracy", "right", "95% interval", "forward", "backward", "seconds"):
-        table.add_column(name, justify="right")
-    rows: list[tuple[str, Accuracy, tuple[Accuracy, ...], AttackReport | None]]
-    rows = [("natural", report.natural, report.natural_per_class, None)]
-    rows += [(each.name, each.robust, each.per_class, each) for each in report.attacks]
-    if len(report.attacks) > 1:
-        rows.append(("worst case", report.worst_case, report.worst_case_per_class, None))
-    for name, accuracy, _, cost in rows:
-        low, high = accuracy.interval
-        cells = [
-            f"{100 * accuracy.share:.2f}%",
-            f"{accuracy.correct:,}/{accuracy.total:,}",
-            f"{100 * low:.1f} to {100 * high:.1f}",
-        ]
-        cells += [f"{cost.forward:,}", f"{cost.backward:,}", f"{cost.seconds:.1f}"] if cost else ["", "", ""]
-        table.add_row(name, *cells)
-    out.print(table)
-    if per_class:
-        out.print(_class_table(report.classes, [(name, classes) for name, _, classes, _ in rows]))
-    row = report.paper_row(net.cost.params)
-    out.print(
-        "paper's row: " + ", ".join(f"{key} {value}" for key, value in row.items() if value is not None)
-    )
-
-
-def _class_table(classes: tuple[str, ...], columns: list[tuple[str, tuple[Accuracy, ...]]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("class")
-    for name, _ in columns:
-        table.add_column(name, justify="right")
-    for place, label in enumerate(classes):
-        table.add_row(label, *(f"{100 * accuracies[place].share:.1f}%" for _, accuracies in columns))
-    return table

@@ -24,9 +24,9 @@ for console in (out, err):
         console.width = 120  # a file or a pipe has no width of its own
 
 
-def plural(count: int, what: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+def plural(count: int, what: str, many: str | None = None) -> str:
+    """``1 file``, ``2 files``; ``many`` where the plural is no mere "s"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {many or what + 's'}"
 
 
 def fail(message: str) -> int:

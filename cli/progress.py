@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 from rich.text import Text
 
-from .console import err
+from .console import err, plural
 from .running import clock
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def show_training(line: Line, event: Event) -> None:
             where = (
                 f"goes on from {event.resumed}"
                 if event.resumed
-                else f"{event.epochs} epochs of {event.batches} batches"
+                else f"{plural(event.epochs, 'epoch')} of {plural(event.batches, 'batch', 'batches')}"
             )
             line.lasting(f"{event.folder}: {where}")
         case CheckpointRefused():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,8 +40,33 @@ RootOption = Annotated[
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="Such as cpu or cuda:1.", show_default="a GPU if there is one")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of every random draw.")]
+
+
+def _seed(seed: int) -> int:
+    if not 0 <= seed < 1 << 63:
+        raise typer.BadParameter(f"{seed} is not between 0 and 2^63 - 1")
+    return seed
+
+
+SeedOption = Annotated[int, typer.Option("--seed", help="Of every random draw.", callback=_seed)]
+LoadersOption = Annotated[
+    int, typer.Option("--workers", help="Reading processes for data that stay on disk.", min=0)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def amount(text: str, option: str, largest: int | None = 1) -> Fraction:
+    """The exact fraction that the text of an option means; a usage error where it is none, or above ``largest``."""
+    from robdsl.attacks import to_fraction
+
+    try:
+        found = to_fraction(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+    if largest is not None and found > largest:
+        hint = "" if "/" in text else f"; did you mean {text}/255?"
+        raise typer.BadParameter(f"images are in [0, {largest}], not {text} wide{hint}", param_hint=option)
+    return found
 
 
 def net_for(file: str, net: str | None, set_: list[str] | None, data: Data) -> Net:
@@ -102,13 +128,12 @@ def clock(seconds: float | None) -> str:
 def reported() -> Iterator[None]:
     """Turns the library's own errors into one line and exit status 1."""
     from robdsl.data import DataError
-    from robdsl.files import DiskFullError
     from robdsl.training import TrainingError
     from robdsl.weights import WeightsError
 
     try:
         yield
-    except (DataError, DiskFullError, TrainingError, WeightsError) as error:
+    except (DataError, TrainingError, WeightsError) as error:
         raise typer.Exit(fail(str(error))) from None
 
 

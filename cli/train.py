@@ -14,10 +14,12 @@ from .running import (
     DeviceOption,
     File,
     JsonOption,
+    LoadersOption,
     NetOption,
     RootOption,
     SeedOption,
     SetOption,
+    amount,
     command_line,
     device_of,
     is_first,
@@ -42,7 +44,7 @@ def train(
     step_size: Annotated[str | None, typer.Option(help="The attack's step, such as 2/255.")] = None,
     steps: Annotated[int | None, typer.Option(help="The attack's steps.")] = None,
     cutout: Annotated[
-        int | None, typer.Option(help="Side of a square of zeros in each training image.")
+        int | None, typer.Option(help="Side of a square of zeros in each training image, even.")
     ] = None,
     average: Annotated[float | None, typer.Option(help="Decay of a moving average of the weights.")] = None,
     clip: Annotated[float | None, typer.Option(help="The largest norm of the gradient.")] = None,
@@ -59,7 +61,7 @@ def train(
     net: NetOption = None,
     set_: SetOption = None,
     data_root: RootOption = None,
-    workers: Annotated[int, typer.Option(help="Reading processes for data that stay on disk.")] = 4,
+    workers: LoadersOption = 4,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write TensorBoard scalars beside the history.")
     ] = False,
@@ -76,7 +78,7 @@ def train(
     """
     import robdsl
     from robdsl.data import joined, load_data
-    from robdsl.training import METHODS, TensorBoard, recipe_for, tell
+    from robdsl.training import METHODS, Event, Started, TensorBoard, recipe_for, tell
     from robdsl.training import train as run
 
     if method not in METHODS:
@@ -87,7 +89,9 @@ def train(
         val_data = load_data(data, data_root, "val")
         found = net_for(file, net, set_, train_data)
         changes = {
-            "epochs": epochs, "batch": batch, "lr": lr, "eps": eps, "step_size": step_size, "steps": steps, "cutout": cutout,
+            "epochs": epochs, "batch": batch, "lr": lr, "steps": steps, "cutout": cutout,
+            "eps": None if eps is None else amount(eps, "--eps"),
+            "step_size": None if step_size is None else amount(step_size, "--step-size"),
             "average": average, "clip": clip, "checkpoint_batches": checkpoint_batches,
         }  # fmt: skip
         try:
@@ -107,6 +111,11 @@ def train(
         if weights is not None:
             robdsl.load_weights(model, weights)
         model.to(place)
+
+        def keep_text(event: Event) -> None:
+            if isinstance(event, Started):  # from now on whatever weights there are can be attacked
+                robdsl.files.write_atomic(folder / "net.rob", text.encode())
+
         board = TensorBoard(folder / "tensorboard") if tensorboard and is_first() else None
         kept = TrainingKept(recipe.checkpoint_batches)
         with stoppable(kept), Line() as line:
@@ -116,13 +125,12 @@ def train(
                 val_data,
                 recipe,
                 folder,
-                events=tell(kept.hear, lambda event: show_training(line, event), board),
+                events=tell(kept.hear, keep_text, lambda event: show_training(line, event), board),
                 architecture=text,
                 command=command_line(),
                 workers=workers,
             )
         if is_first():
-            robdsl.files.write_atomic(folder / "net.rob", text.encode())
             _show(
                 result.best,
                 folder,

@@ -15,6 +15,9 @@ _BLOCK = 1 << 20
 class DiskFullError(OSError):
     """Nothing more could be written; what was there before is as it was."""
 
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
 
 @contextmanager
 def _space_for(path: Path) -> Iterator[None]:

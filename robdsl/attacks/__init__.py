@@ -38,7 +38,7 @@ from robdsl.attacks.methods.fast_gradient import FGSM
 from robdsl.attacks.methods.momentum import MIFGSM
 from robdsl.attacks.methods.projected_gradient import BIM, CW, PGD
 from robdsl.attacks.methods.random_search import Square
-from robdsl.attacks.names import ATTACKS, UnknownAttackError, parse_attack, parse_attacks
+from robdsl.attacks.names import ATTACKS, L2_EPS, UnknownAttackError, parse_attack, parse_attacks
 from robdsl.attacks.transfer import TransferMatrix, transfer_matrix
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "CW",
     "CWL2",
     "FGSM",
+    "L2_EPS",
     "MIFGSM",
     "PGD",
     "APGDTargeted",

@@ -216,6 +216,12 @@ def _look_at_logits(logits: Tensor, labels: Tensor) -> Iterator[Finding]:
         yield _finding(
             "A109", f"{right} of {len(logits)} images are classified correctly, of {classes} classes"
         )
+    elif len(logits) >= classes and _is_one(logits.argmax(1)) and not _is_one(labels):
+        yield _finding("A109", f"every one of the {len(logits)} images is given one and the same class")
+
+
+def _is_one(numbers: Tensor) -> bool:
+    return bool((numbers == numbers[0]).all())
 
 
 def _look_at_gradients(query: Query, images: Tensor, labels: Tensor) -> Iterator[Finding]:

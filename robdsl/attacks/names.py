@@ -40,8 +40,11 @@ ATTACKS: dict[str, type[Attack]] = {
 _COUNTED = {"bim": "steps", "cw": "steps", "mi_fgsm": "steps", "pgd": "steps", "square": "queries"}
 """The attacks whose name may end in a number, and what that number is."""
 
-_L2_DEFAULTS = {"eps": Fraction(128, 255), "step_size": Fraction(15, 255)}
-"""The budget and step of CIFAR-10 benchmarks in L2, for names that end in ``_l2`` and say no more."""
+L2_EPS = Fraction(128, 255)
+"""The budget of CIFAR-10 benchmarks in L2."""
+
+_L2_DEFAULTS = {"eps": L2_EPS, "step_size": Fraction(15, 255)}
+"""That budget and its step, for names that end in ``_l2`` and say no more."""
 
 
 class UnknownAttackError(ValueError):

@@ -91,11 +91,12 @@ def _download(reader: Any, name: str, root: Path, **part: Any) -> None:
 
 def _require(name: str, files: list[tuple[Path, str]], remedy: str) -> None:
     check = torchvision("datasets.utils").check_integrity
-    faults = []
+    missing = [path for path, _ in files if not path.is_file()]
+    faults = [f"{path} is missing" for path in missing]
+    if len(missing) == len(files) > 1:
+        faults = [f"{files[0][0].parent} holds none of its {len(files)} files"]
     for path, md5 in files:
-        if not path.is_file():
-            faults.append(f"{path} is missing")
-        elif not check(str(path), md5):
+        if path not in missing and not check(str(path), md5):
             faults.append(f"{path} is damaged or cut off (its MD5 is not {md5})")
     if faults:
         fetch = f"from Python, robdsl.data.load_data({name!r}, download=True)"

@@ -74,23 +74,26 @@ class RunFolder:
         Args:
             expected: tensors of the types and shapes that a checkpoint may have, by name.
             learner: knows which of them it must have.
-            refused: told of each one that cannot be used.
+            refused: told of each one that cannot be used, where there is another to go on from.
 
         Raises:
             CheckpointError: there are checkpoints, but none that could be used.
         """
-        reasons: list[str] = []
+        paths: dict[str, list[Path]] = {}  # by the reason
 
         def refuse(path: Path, reason: str) -> None:
-            reasons.append(f"{path.name}: {reason}")
-            refused(path, reason)
+            paths.setdefault(reason, []).append(path)
 
         found = self.checkpoints.load(expected.get, learner.required(), is_progress, refuse)
-        if found is None and reasons:
+        if found is None and paths:
+            said = (f"{', '.join(path.name for path in those)}: {reason}" for reason, those in paths.items())
             raise CheckpointError(
-                f"no checkpoint in {self.checkpoints.folder} can be used: {'; '.join(reasons)}. "
+                f"no checkpoint in {self.checkpoints.folder} can be used: {'; '.join(said)}. "
                 "Take another folder, or remove this one to begin anew"
             )
+        for reason, those in paths.items():
+            for path in those:
+                refused(path, reason)
         return found
 
     def write_epoch(

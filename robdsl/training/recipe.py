@@ -40,7 +40,7 @@ class Recipe:
         replays: updates made with each batch (free).
         crop_padding: zero padding of the random crop, in pixels; None for what is usual for the data.
         flip: whether to mirror images at random; None for what is usual for the data.
-        cutout: side in pixels of a square of zeros; 0 for none.
+        cutout: side in pixels, even, of a square of zeros; 0 for none.
         average: decay of an exponential moving average of the weights, in [0, 1), which is then what is
             validated and kept; 0 for none.
         clip: the largest norm of the gradient; None for no limit.
@@ -93,6 +93,8 @@ class Recipe:
             self._in_range(name, 1, _MOST_PATIENT)
         for name in ("steps", "validation_steps", "checkpoint_batches", "cutout"):
             self._in_range(name, 0, _MOST_PATIENT)
+        if self.cutout % 2:
+            raise ValueError(f"cutout must be an even number of pixels, not {self.cutout}")
         self._in_range("warmup_epochs", 0, self.epochs)
         for name in ("lr", "warmup_lr", "final_lr", "weight_decay", "beta"):
             self._in_range(name, 0, 1e6)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from robdsl.cli.progress import Line
 
+from robdsl import compile, load, save_weights
+from robdsl.attacks import ATTACKS
 from robdsl.training import BatchDone, Event, Started
 from tests.cli.conftest import Run
 
@@ -56,6 +60,8 @@ def test_train_then_attack(robdsl: Run) -> None:
     )  # fmt: skip
     assert "natural" in table.out
     assert "95% interval" in table.out
+    for label in ("0", "9"):
+        assert re.search(rf"^{label} +[0-9.]+% +[0-9.]+%$", table.out, re.MULTILINE)
 
     # Three evaluations, three reports; the first one's again is its own.
     assert report["report"] == "runs/attack-tiny-digits/report.json"
@@ -86,6 +92,101 @@ def test_a_frozen_model_counts_what_the_compiled_one_counts(robdsl: Run) -> None
     for ours, theirs in zip(frozen["attacks"], compiled["attacks"], strict=True):
         assert ours["name"] == theirs["name"] and ours["robust"] == theirs["robust"]
     assert compiled["manifest"]["weights_hash"] == frozen["manifest"]["weights_hash"]
+
+
+def test_every_attack_is_in_the_help_and_in_the_table(robdsl: Run) -> None:
+    """None of their names cut off, whatever the terminal; a class without images is a dash."""
+    said = re.sub(r"[^a-z0-9_]+", " ", robdsl("attack", "--help").out).split()
+    assert ATTACKS.keys() <= set(said)
+    folder = _train(robdsl)
+    names = [*(ATTACKS.keys() - {"cw_l2", "square"}), "pgd2_l2"]
+    done = robdsl(
+        "attack", folder / "net.rob", "--weights", folder / "best.safetensors", "--attack", ",".join(names),
+        "--limit", 2, "--device", "cpu", "--per-class",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    head = next(line for line in done.out.splitlines() if line.startswith("class"))
+    kinds = {"pgd": "pgd20", "bim": "bim20", "cw": "cw20"}
+    assert head.split() == ["class", "natural", *(kinds.get(name, name) for name in names), "worst", "case"]
+    assert (
+        len(re.findall(r"^\d(?: +-)+ *$", done.out, re.MULTILINE)) >= 8
+    )  # two images have at most two classes
+    assert "nan" not in done.out
+
+
+def test_budgets_of_both_norms(robdsl: Run) -> None:
+    """Without --eps each norm has its own; a budget above 1 makes sense in L2 alone."""
+    folder = _train(robdsl)
+    command = ("attack", folder / "net.rob", "--weights", folder / "best.safetensors", "--device", "cpu")
+    done = robdsl(*command, "--limit", 2, "--attack", "pgd2,pgd2_l2", "--restarts", 2, "--json")
+    settings = json.loads(done.out)["manifest"]["settings"]["attacks"]
+    assert [(each["eps"], each["step_size"]) for each in settings] == [
+        ("8/255", "2/255"),
+        ("128/255", "15/255"),
+    ]
+    assert [each["restarts"] for each in settings] == [2, 2]
+    wide = robdsl(*command, "--limit", 2, "--attack", "pgd2_l2", "--eps", 3)
+    assert wide.status == 0, wide.err
+    for options, option in (
+        (("--eps", 8), "--eps"),
+        (("--eps", "16/8"), "--eps"),
+        (("--eps", "-1/255"), "--eps"),
+        (("--step-size", "two"), "--step-size"),
+        (("--precision", "half"), "--precision"),
+        (("--attack", "pgd2,pgd2"), "--attack"),
+    ):
+        done = robdsl(*command, *options)
+        assert done.status == 2
+        assert f"Invalid value for {option}" in done.err
+
+
+def test_what_makes_figures_doubtful_is_said(robdsl: Run) -> None:
+    """A net that gives every image one class is warned of, on the terminal and in the JSON."""
+    Path("tiny.rob").write_text(NET, encoding="utf-8")
+    model = compile(load("tiny.rob"), seed=0)
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    save_weights(model, "zero.safetensors")
+    done = robdsl(
+        "attack", "tiny.rob", "--weights", "zero.safetensors", "--attack", "fgsm", "--limit", 64, "--json"
+    )
+    assert done.status == 0
+    codes = [each["code"] for each in json.loads(done.out)["findings"]]
+    assert "A109" in codes
+    assert re.findall(r"^(?:warning|error)\[(A\d+)\]: ", done.err, re.MULTILINE) == codes
+    assert done.err.count("= help: ") == len(codes)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--cutout", 3, "cutout must be an even number"),
+        ("--seed", 1 << 63, "--seed"),
+        ("--seed", -1, "--seed"),
+        ("--eps", 8, "did you mean"),
+        ("--workers", -1, "--workers"),
+        ("--epochs", 0, "epochs must lie between"),
+    ],
+)
+def test_train_refuses_what_makes_no_sense(option: str, value: object, words: str, robdsl: Run) -> None:
+    """As a wrong call, before anything is written."""
+    Path("tiny.rob").write_text(NET, encoding="utf-8")
+    done = robdsl("train", "tiny.rob", option, value, "--device", "cpu", "-o", "run")
+    assert done.status == 2
+    assert words in done.err
+    assert not Path("run").exists()
+
+
+def test_a_run_that_is_under_way_can_be_attacked(robdsl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its text is there from the start, beside whatever weights there are."""
+    Path("tiny.rob").write_text(NET, encoding="utf-8")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("robdsl.training.run.Run._train_batch", stop)
+    assert robdsl("train", "tiny.rob", "--epochs", 1, "--device", "cpu", "-o", "run").status != 0
+    assert load("run/net.rob").hash == load("tiny.rob").hash
 
 
 def test_attack_says_what_is_wrong(robdsl: Run) -> None:
