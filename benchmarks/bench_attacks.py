@@ -47,7 +47,7 @@ from torch import Tensor, nn  # noqa: E402
 from robdsl.attacks import AutoAttack, pgd, undisturbed  # noqa: E402
 
 EPS, STEP = 8 / 255, 2 / 255
-AUTO_EPS = 0.1
+TRAINING_EPS = 0.1  # of the net for AutoAttack: well above what it is attacked with, so that most images withstand it
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -145,11 +145,13 @@ def _compare_pgd(
 def _compare_autoattack(
     device: torch.device, steps: int, queries: int, rounds: int
 ) -> dict[str, dict[str, float]]:
-    """On a net that was trained to withstand it, so that there is work to do."""
-    model = _trained(device)
+    """On a net that was trained to withstand it, so that there is work to do; channels first."""
+    # torchattacks' FAB cannot reshape gradients with channels last.
+    model = _trained(device).to(memory_format=torch.contiguous_format)
     images, labels = _digits(32, device)
+    images = images.contiguous()
     torchattacks: Any = import_module("torchattacks")
-    common: dict[str, Any] = {"eps": AUTO_EPS, "norm": "Linf"}
+    common: dict[str, Any] = {"eps": EPS, "norm": "Linf"}
     theirs = torchattacks.MultiAttack(
         [
             torchattacks.APGD(model, loss="ce", steps=steps, **common),
@@ -158,7 +160,7 @@ def _compare_autoattack(
             torchattacks.Square(model, n_queries=queries, **common),
         ]
     )
-    ours = AutoAttack(eps=AUTO_EPS, steps=steps, queries=queries)
+    ours = AutoAttack(eps=EPS, steps=steps, queries=queries)
     art_attacks = _art_autoattack(model, images, steps, queries)
     survivors: dict[str, float] = {}
 
@@ -214,10 +216,10 @@ def _art_pgd(model: nn.Module, images: Tensor, steps: int) -> Any:
 def _art_autoattack(model: nn.Module, images: Tensor, steps: int, queries: int) -> list[Any]:
     """The attacks of ART's AutoAttack; its class itself wants a package that ART does not install."""
     evasion: Any = import_module("art.attacks.evasion")
-    common: dict[str, Any] = {"eps": AUTO_EPS, "batch_size": len(images), "verbose": False}
+    common: dict[str, Any] = {"eps": EPS, "batch_size": len(images), "verbose": False}
     classifier = _art_classifier(model, images)
     auto = evasion.AutoProjectedGradientDescent
-    step: dict[str, Any] = {"eps_step": 2 * AUTO_EPS, "max_iter": steps, "nb_random_init": 1}
+    step: dict[str, Any] = {"eps_step": 2 * EPS, "max_iter": steps, "nb_random_init": 1}
     return [
         auto(classifier, loss_type="cross_entropy", **step, **common),
         auto(classifier, loss_type="difference_logits_ratio", **step, **common),
@@ -303,10 +305,10 @@ def _trained(device: torch.device) -> nn.Module:
     model = _model("small", device).train()
     images, labels = _digits(1400, device)
     optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
-    for _ in range(3):
+    for _ in range(8):
         for chosen in torch.randperm(len(images)).split(100):
             x, y = images[chosen.to(device)], labels[chosen.to(device)]
-            x = pgd(model, x, y, eps=AUTO_EPS, step_size=AUTO_EPS / 2, steps=3, mode="train")
+            x = pgd(model, x, y, eps=TRAINING_EPS, step_size=TRAINING_EPS / 2, steps=3, mode="train")
             optimizer.zero_grad()
             F.cross_entropy(model(x), y).backward()
             optimizer.step()
