@@ -7,10 +7,12 @@
 Three comparisons, each side by side in one run, figures being medians over rounds and ratios the median of each
 round's ratio:
 
-- A step of adversarial training (PGD, backward, clipped update): drawn, chosen and taken on the supernet, against the
-  mean of the same steps on the sampled nets, each compiled alone beforehand.
-- Sub-networks evaluated per hour (batch-norm statistics, then PGD): chosen in the supernet, against building each net,
-  loading its weights from the supernet's file and attacking it.
+- A step of adversarial training (PGD, backward, clipped update): drawn, chosen and taken on the supernet, each time with
+  another net than before, against the same step on that net, compiled alone beforehand. The two are taken right after each
+  other, in turns first, and the ratio is the median over all pairs.
+- Sub-networks evaluated per hour as `robdsl search` does it (`Examiner`: the net built, its weights taken from the
+  supernet's file, batch-norm statistics, the net frozen, attacked), against the naive way, which attacks the net as it was
+  built; and how many images each gets right, which must be the same up to rounding.
 - Training on one process and on two, started by torchrun, each with one thread.
 """
 
@@ -24,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,31 +104,39 @@ def _steps(
     alone = [(model, make_optimizer(model, recipe)) for model in plain]
     sampler = PathSampler(space, "uniform", seed=1)
 
-    def on_supernet() -> None:
+    def change(batch: int) -> None:
+        supernet.choose(sampler.net(0, batch))
+
+    def on_supernet(batch: int) -> None:
+        change(batch)
+        step(supernet, optimizer)
+
+    def on_plain_net(batch: int) -> None:
+        step(*alone[batch])
+
+    times: dict[str, list[float]] = {"supernet": [], "plain": [], "change": []}
+    for turn in range(-1, options.rounds):
         for batch in range(len(nets)):
-            supernet.choose(sampler.net(0, batch))
-            step(supernet, optimizer)
-
-    def on_plain_nets() -> None:
-        for model, own in alone:
-            step(model, own)
-
-    def changes() -> None:
-        for batch in range(len(nets)):
-            supernet.choose(sampler.net(0, batch))
-
-    on_supernet()  # from here on there are momentum and caches
-    on_plain_nets()
-    times = in_turn({"supernet": on_supernet, "plain": on_plain_nets, "changes": changes}, options.rounds)
-    each = {name: 1e3 * statistics.median(seconds) / len(nets) for name, seconds in times.items()}
+            work = {
+                "supernet": partial(on_supernet, batch),
+                "plain": partial(on_plain_net, batch),
+                "change": partial(change, batch),
+            }
+            if (turn + batch) % 2:
+                work = dict(reversed(work.items()))
+            for name, (seconds,) in in_turn(work, 1).items():
+                if turn >= 0:  # before, momentum and caches are made
+                    times[name].append(seconds)
+    each = {name: 1e3 * statistics.median(seconds) for name, seconds in times.items()}
     found = {
         "plain_ms": each["plain"],
         "supernet_ms": each["supernet"],
-        "change_ms": each["changes"],
+        "change_ms": each["change"],
+        "pairs": len(times["plain"]),
         "supernet_over_plain": ratio(times, "supernet", "plain"),
-        "change_over_plain": ratio(times, "changes", "plain"),
+        "change_over_plain": ratio(times, "change", "plain"),
     }
-    print(f"a step of the sampled nets alone          {found['plain_ms']:10.2f} ms (mean over {len(nets)})")
+    print(f"a step of the sampled nets alone          {found['plain_ms']:10.2f} ms ({found['pairs']} pairs)")
     print(f"a step of the supernet                    {found['supernet_ms']:10.2f} ms")
     print(
         f"supernet over plain                       {found['supernet_over_plain']:10.3f} (the goal: below 1.02)"
@@ -136,37 +147,35 @@ def _steps(
 
 def _evaluations(
     space: Space, nets: Sequence[Net], images: Tensor, labels: Tensor, options: argparse.Namespace
-) -> dict[str, float]:
-    supernet = Supernet(space, 0).to(options.device)
+) -> dict[str, Any]:
     attack = PGD(eps=EPS, step_size=STEP, steps=options.steps)
+    right: dict[str, list[int]] = {"search": [], "naive": []}
 
-    def examine(model: nn.Module) -> None:
-        recompute_batch_norm(model, images)
-        attacked = attack.perturb(model.eval(), images, labels)
-        with torch.no_grad():
-            model(attacked).argmax(1).eq(labels).sum().item()
+    def examine(way: str, weights: Path) -> None:
+        right[way].clear()
+        for net in nets:
+            model = inherit(weights, net).to(options.device)
+            recompute_batch_norm(model, images)
+            judged = robdsl.freeze(model) if way == "search" else model.eval()
+            draws = torch.Generator(options.device).manual_seed(0)
+            attacked = attack.perturb(judged, images, labels, generator=draws)
+            with torch.no_grad():
+                right[way].append(int(judged(attacked).argmax(1).eq(labels).sum()))
 
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "supernet.safetensors"
-        robdsl.save_weights(supernet, weights)
-
-        def chosen() -> None:
-            for net in nets:
-                supernet.choose(net)
-                examine(supernet)
-
-        def built() -> None:
-            for net in nets:
-                examine(inherit(weights, net).to(options.device))
-
-        times = in_turn({"chosen": chosen, "built": built}, options.rounds)
-    found = {
+        robdsl.save_weights(Supernet(space, 0), weights)
+        ways = {way: partial(examine, way, weights) for way in right}
+        times = in_turn(ways, options.rounds)
+    found: dict[str, Any] = {
         f"{name}_per_hour": 3600 * len(nets) / statistics.median(seconds) for name, seconds in times.items()
     }
-    found["ratio"] = ratio(times, "built", "chosen")
-    print(f"evaluated per hour, chosen in the supernet {found['chosen_per_hour']:9,.0f}")
-    print(f"evaluated per hour, each net built         {found['built_per_hour']:9,.0f}")
-    print(f"chosen over built                          {found['ratio']:9.3f}\n")
+    found["ratio"] = ratio(times, "naive", "search")
+    found["right"], found["images"] = right, len(images)
+    print(f"evaluated per hour, as the search does it {found['search_per_hour']:10,.0f}")
+    print(f"evaluated per hour, the naive way         {found['naive_per_hour']:10,.0f}")
+    print(f"search over naive                         {found['ratio']:10.3f}")
+    print(f"right under attack: {right['search']} and {right['naive']} of {len(images)}\n")
     return found
 
 

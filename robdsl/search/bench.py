@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from optuna.trial import TrialState
-from torch import nn
+from torch import fx
 
 from robdsl.compiler import compile as compile_net
 from robdsl.data import Data, derive_seed
@@ -139,7 +139,8 @@ class Bench:
         net = self.study.net(trial)
         model = compile_net(net)
         load_weights(model, weights)
-        facts = self._judged(trial, claim, net, model.to(self.place.device), {})
+        model.to(self.place.device)
+        facts = self._judged(trial, claim, net, model, {})
         if not self.place.keep_weights:
             weights.unlink(missing_ok=True)
         return facts
@@ -150,7 +151,7 @@ class Bench:
         return {**trial.facts, "state": "evaluated"}
 
     def _judged(
-        self, trial: Trial, claim: Claim, net: Net, model: nn.Module, facts: dict[str, Any]
+        self, trial: Trial, claim: Claim, net: Net, model: fx.GraphModule, facts: dict[str, Any]
     ) -> dict[str, Any]:
         began = time.perf_counter()
         counts = self.examiner.examine(model, net.hash, "finetuned")

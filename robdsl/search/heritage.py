@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx
 
 from robdsl.data import Data, open_loader
 from robdsl.files import file_hash, write_atomic
@@ -110,37 +110,27 @@ class Heritage:
         if file_hash(self._path) != known["weights"]:
             raise SearchError(f"{self._path} is not the supernet that this study was begun with")
 
-    def model(self, net: Net) -> nn.Module:
-        """A sub-network alone, with its inherited weights and batch-norm statistics of its own, to be finetuned."""
-        model = inherit(self._path, net).to(self._place.device)
+    def model(self, net: Net) -> fx.GraphModule:
+        """A sub-network alone, with its inherited weights and batch-norm statistics of its own."""
+        model = inherit(self._path, net)
+        model.to(self._place.device)
         if self._study.settings.supernet.channels_last:
-            model = model.to(memory_format=torch.channels_last)
+            model.to(memory_format=torch.channels_last)
         recompute_batch_norm(model, self._norm_images)
         return model
 
     def measure(self, net: Net, examiner: Examiner) -> dict[str, Any]:
         """Accuracies with inherited weights, and the FSP distance of every cell between the images of just that attack."""
-        supernet = self._supernet
-        supernet.choose(net)
-        recompute_batch_norm(supernet, self._norm_images)
+        model = self.model(net)
         sums: list[Tensor] = []
         counts = examiner.examine(
-            supernet,
+            model,
             net.hash,
             "inherited",
-            lambda clean, attacked: sums.append(fsp_distances(supernet, clean, attacked) * len(clean)),
+            lambda clean, attacked: sums.append(fsp_distances(model, clean, attacked) * len(clean)),
         )
         distances = torch.stack(sums).sum(dim=0) / counts.examples
         return {**counts.facts("inherited"), "fsp": distances.tolist()}
-
-    @cached_property
-    def _supernet(self) -> Supernet:
-        supernet = Supernet(self._study.space, 0)
-        load_weights(supernet, self._path)
-        supernet.to(self._place.device)
-        if self._study.settings.supernet.channels_last:
-            supernet.to(memory_format=torch.channels_last)
-        return supernet
 
     @cached_property
     def _norm_images(self) -> list[Tensor]:

@@ -193,14 +193,16 @@ def measure_throughput(
     examiner = Examiner(settings, held, device)
     images = (held.images[: settings.batch].float() / 255).to(device)
     if settings.supernet.channels_last:
-        supernet.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     judged, norms, flows, drawn = [], [], [], []
+    weights = supernet.state_dict()
     for number, net in enumerate(chosen):
-        supernet.choose(net)
-        norms.append(_seconds(partial(recompute_batch_norm, supernet, images), device))
-        judged.append(_seconds(partial(examiner.examine, supernet, net.hash, "inherited"), device))
-        flows.append(_seconds(partial(fsp_distances, supernet, images, images), device))
+        model = inherit(weights, net)
+        if settings.supernet.channels_last:
+            model.to(memory_format=torch.channels_last)
+        norms.append(_seconds(partial(recompute_batch_norm, model, images), device))
+        judged.append(_seconds(partial(examiner.examine, model, net.hash, "inherited"), device))
+        flows.append(_seconds(partial(fsp_distances, model, images, images), device))
         drawn.append(_seconds(partial(_draw, space, number), device))
     each = settings.batch * len(chosen)
     return Throughput(

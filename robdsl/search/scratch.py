@@ -66,7 +66,8 @@ def _one(
             return False
         net = study.space.net(row["alpha"])
         seed = derive_seed(study.settings.seed, "scratch", net.hash)
-        model = compile_net(net, seed=seed).to(place.device)
+        model = compile_net(net, seed=seed)
+        model.to(place.device)
         train(
             model, place.train, None, replace(recipe, seed=seed), study.folder / "scratch" / str(number),
             architecture=format_net(net), command="robdsl search retrain", workers=place.readers,

@@ -27,7 +27,7 @@ from robdsl.search.errors import SearchError
 Result = TypeVar("Result")
 
 #: How long another process's write is waited for, or a server that is away, in seconds.
-PATIENCE = 120.0
+PATIENCE = 600.0
 
 #: A server ends the transaction of a worker that has fallen silent in the middle of one, in seconds.
 _SILENCE = 60

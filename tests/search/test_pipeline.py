@@ -11,12 +11,18 @@ import torch
 from optuna.trial import TrialState
 
 import robdsl
+from robdsl.attacks import parse_attacks
+from robdsl.data import derive_seed, generator
+from robdsl.evaluation import right, right_under
 from robdsl.graph.load import check_file
 from robdsl.search import Place, SearchError, emit, open_study, read_bank, retrain, status_of
 from robdsl.search.choosing import ranked, spread
 from robdsl.search.events import Event, StageDone, TrialDone
 from robdsl.search.filtering import flow_score
-from tests.search.small import begin, blobs, outcome, recipe, work
+from robdsl.search.supernet.fsp import fsp_distances
+from robdsl.search.supernet.norms import recompute_batch_norm
+from robdsl.search.supernet.supernet import Supernet
+from tests.search.small import begin, blobs, outcome, recipe, settings, work
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +65,28 @@ def test_the_bank_tells_the_truth(searched: tuple[Path, list[Event]]) -> None:
             assert (net.hash, net.cost.params, net.cost.macs) == (row["hash"], row["params"], row["macs"])
             assert net.stats().density == row["density"] and len(row["fsp"]) == len(net.cells)
             assert row["space"] == "small_space" and row["parameters"] == '{"width": 2}'
+
+
+def test_figures_are_those_of_the_plain_way(searched: tuple[Path, list[Event]]) -> None:
+    """In the supernet, not frozen; the draws are the same, so that at most an image that rounding decides differs."""
+    weights = searched[0] / "supernet" / "last.safetensors"
+    with open_study(searched[0]) as study:
+        supernet, judge = Supernet(study.space, 0), settings()
+        robdsl.load_weights(supernet, weights)
+        images, labels = blobs(24, 1).tensors()
+        (attack,) = parse_attacks(judge.attack, eps=judge.eps, step_size=judge.step_size)
+        for trial in study.trials()[:4]:
+            net = study.net(trial)
+            supernet.choose(net)
+            recompute_batch_norm(supernet, blobs().take(32).tensors()[0], batch=judge.batch)
+            draws = generator(torch.device("cpu"), derive_seed(0, "examine", net.hash, "inherited"), 0)
+            supernet.eval()
+            clean = right(supernet, images, labels)
+            kept, result = right_under(supernet, images, labels, attack, draws)
+            assert abs(24 * trial.facts["natural_inherited"] - int(clean.sum())) <= 1
+            assert abs(24 * trial.facts["robust_inherited"] - int((clean & kept).sum())) <= 1
+            fsp = fsp_distances(supernet, images, result.images)
+            assert trial.facts["fsp"] == pytest.approx(fsp.tolist(), rel=1e-3)
 
 
 def test_optuna_opens_the_study_as_it_is(searched: tuple[Path, list[Event]]) -> None:

@@ -18,7 +18,7 @@ _PURE = (
     nn.ReLU, nn.Sigmoid, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, Crop, NonlocalMean,
 )  # fmt: skip
 #: Primitives that give a tensor of their own memory, which autograd does not keep.
-_FRESH = (
+FRESH = (
     nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, Affine,
 )  # fmt: skip
 #: Primitives for whose backward pass autograd does not keep the input; nor is what they give a view of it.
@@ -80,7 +80,7 @@ def is_fresh(module: LoweredModule, node: fx.Node) -> bool:
     """Whether a value has memory of its own that its maker does not need again, so that it may be overwritten."""
     if node.op == "call_function":
         return node.target in (operator.add, operator.mul, torch.cat)
-    return isinstance(primitive(module, node), _FRESH)
+    return isinstance(primitive(module, node), FRESH)
 
 
 def forgets_input(module: LoweredModule, node: fx.Node) -> bool:

@@ -1,22 +1,24 @@
 """Operations as programs over the modules of a supernet: what flows along an edge, and what an open cell makes of it.
 
-They compute what the plain compiled operations compute, in the same order; as the compiler's passes do, with one
-ReLU for all edges that read a value.
+They compute what the plain compiled operations compute, in the same order, and as the compiler's train-safe passes would
+have it (docs/passes.md): one ReLU and one crop for all edges that read a value (`common`), a sum as soon as its operands
+are there (`early`), ReLUs and sums written over what nothing else needs (`in-place`).
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from robdsl.compiler.modules import add_into, zeros
+from robdsl.compiler.modules import Crop, add_into, zeros
 from robdsl.compiler.names import module_path
+from robdsl.compiler.passes.facts import FRESH
 from robdsl.graph.cell import Cell
 from robdsl.graph.flatten import Step, flatten, part_name
 from robdsl.graph.operations import CellOperation, ChainOperation, Operation, SumOperation, picked
@@ -36,18 +38,33 @@ class Program(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Straight:
-    """Modules one after the other, on the last value given; none for an identity."""
+    """Modules one after the other, on the last value given; none for an identity.
+
+    Attributes:
+        places: where they are.
+        over: for each, whether it is a ReLU whose operand nothing else needs.
+        fresh: whether the result is neither what was given nor kept by autograd, so that it may be written over.
+    """
 
     places: tuple[Place, ...]
+    over: tuple[bool, ...] = field(init=False)
+    fresh: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        made = [isinstance(each.module, FRESH) for each in self.places]
+        self.over = tuple(
+            _is_relu(place) and before for place, before in zip(self.places, [False, *made], strict=False)
+        )
+        self.fresh = bool(made) and made[-1]
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         value = inputs[-1]
-        for place in self.places:
-            value = place.module(value)
+        for place, over in zip(self.places, self.over, strict=True):
+            value = torch.relu_(value) if over else place.module(value)
         return value
 
     def modules(self) -> Iterator[nn.Module]:
-        return (place.module for place in self.places)
+        return (place.module for place, over in zip(self.places, self.over, strict=True) if not over)
 
 
 @dataclass(eq=False, slots=True)
@@ -57,16 +74,26 @@ class Branching:
     Attributes:
         steps: after the values given, how each value comes from earlier ones; with the module, where there is one.
         output: the place of the result.
+        given: how many values it is given.
     """
 
     steps: tuple[tuple[str, tuple[int, ...], Shape, Place | None], ...]
     output: int
+    given: int = 1
+    fresh: bool = field(default=False, init=False)
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
+    def __call__(self, *inputs: Tensor, crops: dict[int, Tensor] | None = None) -> Tensor:
+        """What comes of the values given; ``crops`` are known ones of the last of these, by size, and is added to."""
         values = list(inputs)
         for kind, sources, shape, place in self.steps:
             if place is not None:
-                values.append(place.module(values[sources[0]]))
+                module = place.module
+                if crops is not None and type(module) is Crop and sources == (self.given - 1,):
+                    if module.n not in crops:
+                        crops[module.n] = module(values[sources[0]])
+                    values.append(crops[module.n])
+                else:
+                    values.append(module(values[sources[0]]))
             else:
                 values.append(_joined(kind, [values[each] for each in sources], shape))
         return values[self.output]
@@ -87,6 +114,13 @@ class Alternative:
     relu: Place | None
     rest: Straight | Branching
 
+    @property
+    def rectified_only(self) -> bool:
+        """Whether all that it needs of a value is its ReLU."""
+        if self.relu is None or isinstance(self.rest, Straight):
+            return self.relu is not None
+        return self.rest.output != 0 and not any(0 in sources for _, sources, *_ in self.rest.steps)
+
 
 @dataclass(eq=False, slots=True)
 class OpenCell:
@@ -99,34 +133,69 @@ class OpenCell:
 
     alternatives: tuple[tuple[Alternative, ...], ...]
     plan: CellPlan
+    _seen: CellPlan | None = field(default=None, init=False)
+    _over: frozenset[int] = field(default=frozenset(), init=False)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
+        if self._seen is not self.plan:
+            self._seen, self._over = self.plan, self._written_over()
         values: list[Tensor | None] = list(inputs)
         rectified: dict[int, Tensor] = {}
+        crops: dict[int, dict[int, Tensor]] = {}
         for node in self.plan.nodes:
             operands: list[Tensor] = [values[each] for each in node.sources]  # type: ignore[misc]  # not spent yet
             if node.kind == "edges":
-                flowing = []
+                total: Tensor | None = None
+                fresh = False
                 for source, operand, (edge, index) in zip(node.sources, operands, node.edges, strict=True):
                     alternative = self.alternatives[edge][index]
+                    rest = alternative.rest
                     if alternative.relu is None:
-                        flowing.append(alternative.rest(operand))
-                        continue
-                    if source not in rectified:
-                        rectified[source] = alternative.relu.module(operand)
-                    flowing.append(alternative.rest(operand, rectified[source]))
-                values.append(_joined("sum", flowing, node.shape))
+                        flowed = rest(operand)
+                    else:
+                        if source not in rectified:
+                            over = source in self._over
+                            rectified[source] = (
+                                torch.relu_(operand) if over else alternative.relu.module(operand)
+                            )
+                        if isinstance(rest, Straight):
+                            flowed = rest(rectified[source])
+                        else:
+                            flowed = rest(operand, rectified[source], crops=crops.setdefault(source, {}))
+                    if total is None:
+                        total, fresh = flowed, rest.fresh
+                    elif fresh:
+                        total = add_into(total, flowed)
+                    else:
+                        total, fresh = add_into(flowed, total) if rest.fresh else total + flowed, True
+                values.append(total)
             else:
                 values.append(_joined(node.kind, operands, node.shape))
             for spent in node.spent:
                 values[spent] = None
                 rectified.pop(spent, None)
+                crops.pop(spent, None)
         result = values[self.plan.output]
         assert result is not None
         return result
 
+    def _written_over(self) -> frozenset[int]:
+        """The places of values that nothing needs but their ReLU, and that neither autograd nor another value keeps."""
+        fresh, needed = set(), {self.plan.output}
+        for place, node in enumerate(self.plan.nodes, self.plan.arity):
+            if node.kind != "edges":
+                needed.update(node.sources)
+                continue
+            flowing = [self.alternatives[edge][index] for edge, index in node.edges]
+            needed.update(
+                source for source, each in zip(node.sources, flowing, strict=True) if not each.rectified_only
+            )
+            if len(flowing) > 1 or flowing[0].rest.fresh:
+                fresh.add(place)
+        return frozenset(fresh - needed)
+
     def modules(self) -> Iterator[nn.Module]:
-        rectified = set()
+        rectified = set(self._written_over())
         for node in self.plan.nodes:
             for source, (edge, index) in zip(node.sources, node.edges, strict=False):
                 alternative = self.alternatives[edge][index]
@@ -259,7 +328,7 @@ def _led_by_relu(program: Straight | Branching) -> Alternative:
             return Alternative(program.places[0], Straight(program.places[1:]))
     elif program.steps and _is_relu(program.steps[0][3]):
         # Called with what enters and with what the ReLU makes of it, the first two values of its steps.
-        return Alternative(program.steps[0][3], Branching(program.steps[1:], program.output))
+        return Alternative(program.steps[0][3], Branching(program.steps[1:], program.output, given=2))
     return Alternative(None, program)
 
 
