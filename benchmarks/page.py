@@ -35,6 +35,7 @@ def page() -> str:
         ("PGD beside three libraries", "attacks_small_cpu", _attacks),
         ("Training beside a plain loop", "training", _training),
         ("How strong the attacks are", "strength", _strength),
+        ("What a search of digits finds", "demo_search", _demo_search),
     ):
         record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
@@ -101,7 +102,14 @@ def _training(record: Mapping[str, Any]) -> Iterator[str]:
     rows = []
     for method in ("natural", "pgd"):
         speed = record[method]["images_per_second"]
-        rows.append([method, f"{speed['train']:.0f}", f"{speed['loop']:.0f}", f"{record[method]['train_over_loop']:.2f}"])
+        rows.append(
+            [
+                method,
+                f"{speed['train']:.0f}",
+                f"{speed['loop']:.0f}",
+                f"{record[method]['train_over_loop']:.2f}",
+            ]
+        )
     yield from _table(["method", "images a second", "plain loop", "time to the loop's"], rows)
 
 
@@ -114,6 +122,41 @@ def _strength(record: Mapping[str, Any]) -> Iterator[str]:
         theirs = ["-" if each["theirs"][name] is None else str(each["theirs"][name]) for name in libraries]
         rows.append([f"{each['attack']}, {each['net']} net", each["measure"], str(each["ours"]), *theirs])
     yield from _table(["attack", "measure", "ours", *libraries], rows)
+
+
+def _demo_search(record: Mapping[str, Any]) -> Iterator[str]:
+    def points(mean: float, low: float, high: float) -> str:
+        return f"{100 * mean:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+    yield (
+        "`make demo-search`, then the command above, which reads what it left. Robust accuracy from scratch, in per cent, of the "
+        "best of a search and of those around its median, with 95% intervals over architectures; the protocol is in [Searching](search.md)."
+    )
+    yield ""
+    rows = []
+    for space, each in record["spaces"].items():
+        groups = [each["compared"][name] for name in ("best", "median")]
+        told = [points(group["mean"], group["low"], group["high"]) for group in groups]
+        rows.append(
+            [
+                space,
+                str(groups[0]["count"]),
+                *told,
+                points(*(each["compared"][n] for n in ("difference", "low", "high"))),
+            ]
+        )
+    yield from _table(["space", "nets a side", "best", "median", "difference, points"], rows)
+    yield ""
+    rows = []
+    for space, each in record["spaces"].items():
+        taus = each["correlations"].items()
+        told = [
+            f"{tau['tau']:.2f} ({tau['low']:.2f} to {tau['high']:.2f}), {tau['count']} nets"
+            for _, tau in taus
+        ]
+        rows.append([space, *told])
+    pairs = next(iter(record["spaces"].values()))["correlations"]
+    yield from _table(["Kendall's tau", *(pair.replace("-", " and ") for pair in pairs)], rows)
 
 
 def main() -> int:
