@@ -129,8 +129,9 @@ def _demo_search(record: Mapping[str, Any]) -> Iterator[str]:
         return f"{100 * mean:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
     yield (
-        "`make demo-search`, then the command above, which reads what it left. Robust accuracy from scratch, in per cent, of the "
-        "best of a search and of those around its median, with 95% intervals over architectures; the protocol is in [Searching](search.md)."
+        "`make demo-search`, then the command above, which reads what it left. Robust accuracy from scratch, in "
+        "per cent, of the best of a search and of those around its median, with 95% intervals over architectures; "
+        "the protocol is in [Searching](search.md)."
     )
     yield ""
     rows = []
