@@ -1,7 +1,8 @@
 """What `bench_gpu` measures: each part by its name, in the process that runs it.
 
 A part gives rows. ``step BATCH VARIANT`` is a step of PGD, ``train BATCH VARIANT`` a step of adversarial training,
-``roofline KERNEL`` the kernels on their own, ``profile BATCH VARIANT`` what the time goes into.
+``stages BATCH`` a stage in training, ``roofline KERNEL`` the kernels on their own, ``profile BATCH VARIANT`` what the time
+goes into.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.gpu_forms import TRAINED, VARIANTS, Forms, Variant
+from benchmarks.gpu_stages import Stage, stages
 from benchmarks.gpu_warm import compile_all
 from robdsl.attacks import pgd
 from robdsl.attacks.core.graphed import graphed_steps
 from robdsl.kernels import ahead
 from robdsl.kernels.cases import KERNELS, Case, cases
+from robdsl.kernels.configurations import Shape
 from robdsl.kernels.timing import milliseconds
 
 Row = dict[str, Any]
@@ -67,6 +70,8 @@ class Bench:
                 return self.training(int(about[0]), about[1])
             case "roofline":
                 return list(self.roofline(about[0]))
+            case "stages":
+                return list(self.stages(int(about[0])))
             case "profile":
                 return list(self.profile(int(about[0]), about[1]))
         raise ValueError(f"there is no part {part!r}")
@@ -152,6 +157,29 @@ class Bench:
                 "share of bandwidth": case.bytes_moved() / bandwidth / taken,
                 "share of arithmetic": products * case.flops() / arithmetic[case.dtype] / taken,
             }  # fmt: skip
+
+    def stages(self, batch: int) -> Iterator[Row]:
+        """A stage in training, forward and backward, by torch's modules and by the kernels for training."""
+        for name, shape, dtype, stage in stages(self.forms.device):
+            yield {
+                "what": f"{name} {shape.key} {str(dtype).removeprefix('torch.')}",
+                **self._fitting(batch, partial(self._stage, stage, shape, dtype)),
+            }
+
+    def _stage(self, stage: Stage, shape: Shape, dtype: torch.dtype, batch: int) -> Row:
+        size = batch, shape.channels, shape.height, shape.width
+        x = torch.randn(size, device=self.forms.device, dtype=dtype)
+        x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+        wanted = [x, *stage.parameters()]
+        half = dtype == torch.bfloat16
+
+        def work() -> object:
+            # Modules convolve bfloat16 maps under autocast; kernels take the maps as they are.
+            with torch.autocast(self.forms.device, torch.bfloat16, enabled=half):
+                out = stage(x)
+            return torch.autograd.grad(out, wanted, torch.ones_like(out))
+
+        return self._measured(work, 1)
 
     def profile(self, batch: int, variant: str) -> Iterator[Row]:
         """The kernels that a variant's step spends most time in, by torch's profiler."""
@@ -274,6 +302,7 @@ def parts(batches: Sequence[int], training: int) -> dict[str, float]:
     for batch in batches:
         found |= {f"step {batch} {name}": 60.0 for name in quick}
     found |= {f"train {training} {name}": 60.0 for name in TRAINED}
+    found[f"stages {training}"] = 120.0
     found |= {f"roofline {kernel}": 90.0 for kernel in KERNELS}
     found |= {f"profile {batches[0]} {name}": 60.0 for name in ("published", "kernels", "kernels, bf16")}
     # Both batches compile; whatever Inductor has cached by then, a second call of the program need not make again.

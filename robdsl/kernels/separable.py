@@ -17,6 +17,7 @@ from robdsl.kernels import separable_launch as launch
 from robdsl.kernels import separable_reference as reference
 from robdsl.kernels.configurations import Shape, configure
 from robdsl.kernels.layout import empty_nhwc, out_size, runs_kernel
+from robdsl.kernels.nodes import node_sum
 from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision, tile_kind
 from robdsl.kernels.weight_gradients import separable_weight_gradients
 
@@ -270,9 +271,10 @@ def _back_through_statistics(
 ) -> tuple[Any, ...]:
     x, masks, depthwise, pointwise, out, mean = ctx.saved_tensors
     count = max(1, out.numel() // max(1, out.shape[1]))
-    # y enters the mean by 1 / count, and the squared deviations by 2 (y - mean).
-    through = (2 * to_squares)[:, None, None] * (out - mean[:, None, None]) + (to_mean / count)[:, None, None]
-    gradient = (gradient + through).to(out.dtype).contiguous(memory_format=torch.channels_last)
+    # y enters the mean by 1 / count, and the squared deviations by 2 (y - mean): one pass over both maps.
+    slope = 2 * to_squares
+    scales = torch.stack([torch.ones_like(slope), slope])
+    gradient = node_sum([gradient, out], scales, to_mean / count - slope * mean)
     (to_x,) = torch.ops.robdsl.separable_input_gradient(
         gradient, masks, depthwise[None], pointwise[None], *x.shape[2:], ctx.stride, ctx.precision
     )

@@ -13,7 +13,9 @@ import torch
 from benchmarks import bench_gpu
 from benchmarks.gpu_forms import TRAINED, VARIANTS, Forms
 from benchmarks.gpu_parts import Bench, parts
+from benchmarks.gpu_stages import SHAPES, KernelStage, Stage
 from benchmarks.gpu_warm import compile_share
+from robdsl.kernels.configurations import Shape
 from tests.house.tree import ROOT
 
 
@@ -64,9 +66,32 @@ def test_rooflines_and_profiles(bench: Bench) -> None:
     rows = bench.run("roofline gram")
     assert len(rows) == 6
     assert all(row["share of bandwidth"] > 0 and row["share of arithmetic"] > 0 for row in rows)
+    trained = bench.run("stages 2")
+    assert len(trained) == 4 * len(SHAPES)
+    assert all(row["ms"] > 0 for row in trained)
     profiled = bench.run("profile 2 kernels")
     assert profiled
     assert sum(row["share"] for row in profiled) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_stage_in_training_is_the_modules(stride: int) -> None:
+    """The result, gradients to the maps and all weights, and running statistics, in float64."""
+    shape = Shape(6, 5, 4, 7, stride)
+    torch.manual_seed(0)
+    modules, ours = Stage(shape).double().train(), KernelStage(shape).double().train()
+    ours.load_state_dict(modules.state_dict())
+    x = torch.randn(3, 4, 6, 5, dtype=torch.float64, requires_grad=True)
+    for _ in range(2):
+        found, expected = ours(x), modules(x)
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+        weights = torch.cos(torch.arange(found.numel(), dtype=found.dtype)).view_as(found)
+        got = torch.autograd.grad((found * weights).sum(), [x, *ours.parameters()])
+        wanted = torch.autograd.grad((expected * weights).sum(), [x, *modules.parameters()])
+        for one, other in zip(got, wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    for one, other in zip(ours.buffers(), modules.buffers(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
 def test_a_batch_too_large_for_the_memory_is_halved(bench: Bench) -> None:

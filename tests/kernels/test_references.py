@@ -172,17 +172,51 @@ def test_operators_are_whole(name: str) -> None:
     torch.library.opcheck(getattr(OPS, name).default, CHECKED[name](), test_utils=checks)
 
 
-def test_gradients_are_those_of_differences() -> None:
-    x, d, w = draw(1, 3, 4, 3), draw(1, 3, 3, 3), draw(1, 2, 3)
+def _pair(x: Tensor, addend: Tensor) -> Tensor:
+    d, w, b = draw(3, 3, 3, grad=False), draw(2, 3, grad=False), draw(2, grad=False)
+    return kernels.separable_pair(x, d, w, b, d[:2], w[:, :2], b, [addend], 2)
+
+
+#: Of each operator that gradients flow through: what is differentiated, and with respect to what.
+DIFFERENTIATED: dict[str, tuple[Callable[..., Any], Callable[[], tuple[Tensor, ...]]]] = {
+    "separable_sum": (
+        lambda x, y, d, w, b, a: kernels.separable_sum([x, y], d, w, b, [a], stride=2),
+        lambda: (draw(1, 3, 4, 3), draw(1, 3, 4, 3).detach().roll(1).requires_grad_(), draw(2, 3, 3, 3), draw(2, 2, 3),
+                 draw(2), draw(1, 2, 2, 2)),
+    ),
+    "separable_statistics": (
+        lambda x, d, w: kernels.separable_statistics(x, d, w, 2), lambda: (draw(2, 3, 4, 3), draw(3, 3, 3), draw(2, 3)),
+    ),
+    "separable_pair": (_pair, lambda: (draw(1, 3, 4, 3), draw(1, 2, 2, 2))),
+    "node_sum": (
+        lambda x, y, s, b: kernels.node_sum([x, y], s, b, rectify=True),
+        lambda: (draw(1, 3, 4, 3), draw(1, 3, 4, 3).detach().roll(1).requires_grad_(), draw(2, 3), draw(3)),
+    ),
+    "fsp_gram": (kernels.fsp_gram, lambda: (draw(1, 2, 3, 2), draw(1, 3, 3, 2))),
+    "fsp_distance": (
+        kernels.fsp_distance, lambda: (draw(1, 2, 3, 2), draw(1, 3, 3, 2), draw(1, 2, 2, 3).view(1, 2, 3, 2),
+                                       draw(1, 3, 2, 3).view(1, 3, 3, 2)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIFFERENTIATED)
+def test_gradients_are_those_of_differences(name: str) -> None:
+    function, inputs = DIFFERENTIATED[name]
     gradcheck: Any = torch.autograd.gradcheck
-    assert gradcheck(lambda x, d, w: kernels.separable_sum([x], d, w, stride=2), (x, d, w))
-    d, w = d.detach()[0], w.detach()[0]
-    assert gradcheck(lambda x: kernels.separable_pair(x, d, w, None, d[:2], w[:, :2], None), (x,))
-    assert gradcheck(lambda x: kernels.separable_statistics(x, d, w), (x,))
-    assert gradcheck(lambda x, s: kernels.node_sum([x, x], s, rectify=True), (x, draw(2, 3)))
-    a, b = draw(1, 2, 3, 2), draw(1, 3, 3, 2)
-    assert gradcheck(kernels.fsp_gram, (a, b))
-    assert gradcheck(kernels.fsp_distance, (a, b, draw(1, 2, 3, 2), draw(1, 3, 3, 2)))
+    assert gradcheck(function, inputs())
+
+
+def test_no_operator_is_left_unchecked() -> None:
+    """Each that is registered is checked by torch, and differentiated unless it is a gradient or an update itself."""
+    names: Any = torch._C._dispatch_get_all_op_names()
+    registered = {
+        name.removeprefix("robdsl::").partition(".")[0] for name in names if name.startswith("robdsl::")
+    }
+    assert set(CHECKED) == registered
+    assert set(DIFFERENTIATED) == {
+        name for name in registered if not name.endswith(("_gradient", "_gradients", "_"))
+    }
 
 
 def test_what_does_not_fit_is_refused() -> None:
