@@ -1,11 +1,12 @@
 """How much faster passes make a step of an attack (forward and the gradient to the images) and a step of training.
 
-    python -m benchmarks.bench_passes --write
+    python -m benchmarks.bench_passes attack --write passes_attack
 
-RobNet-free in the form in which it was published (every edge a module, `x * 0` for empty ones, Python's `sum`, a ReLU for
-every edge) against `robdsl.compile` and `robdsl.freeze`, with images as they come (NCHW) and channels last; then
-`torch.compile` of each distinct cell, the other nets, and a training step. All variants of a table run in turn, in one
-process; ratios are medians of each round's. Memory is kept by the allocator (`MALLOC_MMAP_THRESHOLD_` and
+``attack``: RobNet-free in the form in which it was published (every edge a module, `x * 0` for empty ones, Python's `sum`, a
+ReLU for every edge) against `robdsl.compile` and `robdsl.freeze`, with images as they come (NCHW) and channels last.
+``training``: the same in a step of training. ``nets``: the other nets that are shipped, plain, compiled and frozen.
+``inductor``: `torch.compile` of each distinct cell of the frozen model. All variants of a table run in turn, in one process;
+ratios are medians of each round's. Memory is kept by the allocator (`MALLOC_MMAP_THRESHOLD_` and
 `MALLOC_TRIM_THRESHOLD_`), or page faults distort everything; the program starts itself again with them.
 """
 
@@ -31,15 +32,26 @@ from benchmarks.record import in_turn, ratio, seconds_of, write
 from robdsl.compiler.lowered_module import LoweredModule
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
-OTHERS = (
-    "robnet_large",
-    "robnet_small",
-    "robnet_large_denoise",
-    "resnet18",
-    "resnet18_denoise",
-    "resnet50",
-    "densenet121",
-)
+#: Every net that is shipped, and the images in a step.
+NETS: Mapping[str, int] = {
+    "robnet_small": 32,
+    "robnet_medium": 32,
+    "robnet_large": 32,
+    "robnet_large_denoise": 32,
+    "robnet_free": 32,
+    "robnet_densenet_pattern": 32,
+    "robnet_resnet_pattern": 32,
+    "resnet18": 32,
+    "resnet18_denoise": 32,
+    "resnet50": 32,
+    "densenet121": 32,
+    "wrn28_10": 8,
+    "robnet_large_imagenet": 4,
+    "resnet18_imagenet": 4,
+    "resnet50_imagenet": 4,
+    "densenet121_imagenet": 4,
+    "robnet_large_v2": 4,
+}
 
 Results = dict[str, Any]
 
@@ -49,36 +61,31 @@ def main() -> None:
     if not options.inner and any(os.environ.get(key) != value for key, value in ALLOCATOR.items()):
         command = [sys.executable, "-m", "benchmarks.bench_passes", *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, **ALLOCATOR})  # noqa: S606  it is this program
-    results: Results = {
-        "batch": options.batch,
-        "rounds": options.rounds,
-        "allocator": ALLOCATOR,
-        "attack": [],
+    parts: Mapping[str, Callable[[argparse.Namespace, int], Results]] = {
+        "attack": _attack,
+        "training": _training,
+        "nets": _nets,
+        "inductor": _inductor,
     }
+    runs = []
     for threads in options.threads:
         torch.set_num_threads(threads)
-        results["attack"].append(_attack(options.batch, options.rounds, threads))
-    if not options.quick:
-        torch.set_num_threads(options.threads[0])
-        results["training"] = _training(options.batch, options.rounds)
-        results["others"] = [_other(name, options.batch, options.rounds) for name in OTHERS]
-    if options.inductor:
-        torch.set_num_threads(1)
-        results["torch.compile"] = _inductor(options.batch, options.rounds)
+        runs.append({"threads": threads, **parts[options.part](options, threads)})
     if options.write:
-        print(f"\nwritten to {write('passes', results)}")
+        path = write(options.write, {"rounds": options.rounds, "allocator": ALLOCATOR, "runs": runs})
+        print(f"written to {path}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--batch", type=int, default=32, help="images in a step (32)")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each thing is measured (7)")
+    parser.add_argument("part", choices=["attack", "training", "nets", "inductor"])
+    parser.add_argument("--batch", type=int, default=32, help="images in a step of RobNet-free (32)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads (1 2)")
-    parser.add_argument("--quick", action="store_true", help="only the steps of an attack on RobNet-free")
-    parser.add_argument("--inductor", action="store_true", help="also torch.compile, which takes minutes")
-    parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results/")
+    parser.add_argument("--nets", nargs="+", choices=NETS, default=NETS, help="of which nets (all shipped)")
+    parser.add_argument("--write", metavar="NAME", help="keep the result in benchmarks/results/NAME.json")
     parser.add_argument("--inner", action="store_true", help="do not set the allocator up")
     return parser.parse_args()
 
@@ -107,7 +114,8 @@ def _train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor) -
     optimizer.step()
 
 
-def _attack(batch: int, rounds: int, threads: int) -> Results:
+def _attack(options: argparse.Namespace, threads: int) -> Results:
+    batch = options.batch
     net = robdsl.load("robnet_free")
     compiled = robdsl.compile(net, seed=0)
     plain = robdsl.compile(net, seed=0, passes=())
@@ -120,16 +128,17 @@ def _attack(batch: int, rounds: int, threads: int) -> Results:
     for name, model in (("published", published), ("plain", plain), ("compile", compiled)):
         work[name] = partial(_step, _laid_out(model, last=False), first)
         work[f"{name}, channels last"] = partial(_step, _laid_out(model, last=True), last)
-    seconds = _measured(work, rounds)
+    seconds = _measured(work, options.rounds)
     print(f"\nRobNet-free, batch {batch}, threads {threads}; frozen in {ready:.1f} s")
     _show(seconds, "published")
     over = {name: ratio(seconds, name, "frozen") for name in work if name != "frozen"}
     print(f"  frozen over published: {over['published']:.2f} (at least 1.9 is the aim at two threads)")
     print(f"  and over it channels last: {over['published, channels last']:.2f} (1.45)")
-    return {"threads": threads, "ready": ready, "seconds": _medians(seconds), "frozen_over": over}
+    return {"batch": batch, "ready": ready, "seconds": _medians(seconds), "frozen_over": over}
 
 
-def _training(batch: int, rounds: int) -> Results:
+def _training(options: argparse.Namespace, threads: int) -> Results:
+    batch = options.batch
     net = robdsl.load("robnet_free")
     models = {
         "published": PublishedRobNet(net.alpha),
@@ -141,33 +150,39 @@ def _training(batch: int, rounds: int) -> Results:
     for name, model in models.items():
         optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad], lr=0.01)
         work[name] = partial(_train_step, model, optimizer, x)
-    seconds = _measured(work, rounds)
-    print(f"\nRobNet-free, a training step, batch {batch}")
+    seconds = _measured(work, options.rounds)
+    print(f"\nRobNet-free, a training step, batch {batch}, threads {threads}")
     _show(seconds, "published")
     over = ratio(seconds, "published", "compile")
     print(f"  compile over published: {over:.2f} (at least 1.15 is the aim)")
-    return {"seconds": _medians(seconds), "compile_over_published": over}
+    return {"batch": batch, "seconds": _medians(seconds), "compile_over_published": over}
 
 
-def _other(name: str, batch: int, rounds: int) -> Results:
-    net = robdsl.load(name)
+def _nets(options: argparse.Namespace, threads: int) -> Results:
+    return {"nets": [_net(name, options.rounds, threads) for name in options.nets]}
+
+
+def _net(name: str, rounds: int, threads: int) -> Results:
+    net, batch = robdsl.load(name), NETS[name]
     compiled = robdsl.compile(net, seed=0)
     plain = robdsl.compile(net, seed=0, passes=())
-    x = _images(net, batch, last=False)
+    x, last = (_images(net, batch, last=each) for each in (False, True))
     work = {
         "plain": partial(_step, _laid_out(plain, last=False), x),
+        "plain, channels last": partial(_step, _laid_out(plain, last=True), last),
         "compile": partial(_step, _laid_out(compiled, last=False), x),
         "frozen": partial(_step, robdsl.freeze(compiled), x),
     }
-    seconds = _measured(work, max(3, rounds // 2))
-    print(f"\n{name}, batch {batch}")
+    seconds = _measured(work, rounds)
+    print(f"\n{name}, batch {batch}, threads {threads}")
     _show(seconds, "plain")
-    return {"net": name, "seconds": _medians(seconds), "frozen_over_plain": ratio(seconds, "plain", "frozen")}
+    over = {each: ratio(seconds, each, "frozen") for each in work if each != "frozen"}
+    return {"net": name, "batch": batch, "seconds": _medians(seconds), "frozen_over": over}
 
 
-def _inductor(batch: int, rounds: int) -> Results:
+def _inductor(options: argparse.Namespace, threads: int) -> Results:
     """`torch.compile` of each distinct cell: cells of one code are compiled once."""
-    net = robdsl.load("robnet_free")
+    net, batch = robdsl.load("robnet_free"), options.batch
     frozen = robdsl.freeze(robdsl.compile(net, seed=0))
     fused = copy.deepcopy(frozen)
     for each in fused.children():
@@ -181,12 +196,17 @@ def _inductor(batch: int, rounds: int) -> Results:
         "frozen": partial(_step, frozen, x),
         "frozen, torch.compile": partial(_step, fused, x),
     }
-    seconds = _measured(work, rounds)
-    print(f"\nRobNet-free, torch.compile of each distinct cell, ready after {ready:.0f} s")
+    seconds = _measured(work, options.rounds)
+    print(f"\nRobNet-free, torch.compile of each distinct cell, threads {threads}, ready after {ready:.0f} s")
     _show(seconds, "published, channels last")
     over = ratio(seconds, "published, channels last", "frozen, torch.compile")
     print(f"  over published, channels last: {over:.2f} (at least 1.7 is the aim)")
-    return {"ready": ready, "seconds": _medians(seconds), "over_published_channels_last": over}
+    return {
+        "batch": batch,
+        "ready": ready,
+        "seconds": _medians(seconds),
+        "over_published_channels_last": over,
+    }
 
 
 def _measured(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:

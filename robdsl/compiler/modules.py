@@ -92,11 +92,19 @@ def add_into(x: Tensor | fx.Proxy, y: Tensor) -> Tensor:
 
 
 def channels_last(x: Tensor | fx.Proxy) -> Tensor:
-    """The same maps, N x C x H x W, with the channels of a position side by side; x itself where they are."""
+    """On a CPU the same maps, N x C x H x W, with the channels of a position side by side; x itself where they are."""
     if isinstance(x, fx.Proxy):
         traced: Any = x.tracer.create_proxy("call_function", channels_last, (x,), {})
         return cast(Tensor, traced)
-    return x.contiguous(memory_format=torch.channels_last)
+    return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+
+
+def every(x: Tensor | fx.Proxy, start: int, step: int) -> Tensor:
+    """Rows and columns ``start``, ``start + step``, ... of maps, N x C x H x W; a view."""
+    if isinstance(x, fx.Proxy):
+        traced: Any = x.tracer.create_proxy("call_function", every, (x, start, step), {})
+        return cast(Tensor, traced)
+    return x[:, :, start::step, start::step]
 
 
 def repeated(constant: Tensor, x: Tensor | fx.Proxy) -> Tensor:

@@ -9,7 +9,7 @@ from torch import fx, nn
 
 from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
 from robdsl.compiler.lowered_module import LoweredModule
-from robdsl.compiler.modules import Crop, zeros
+from robdsl.compiler.modules import Crop, every, zeros
 from robdsl.compiler.passes.facts import is_concat, primitive, result
 from robdsl.graph.shapes import Shape
 
@@ -56,6 +56,8 @@ def _function(node: fx.Node, known: dict[fx.Node, Shape]) -> Shape:
         shape: Shape = tuple(args[1])
         return shape
     first = known[args[0]]
+    if node.target is every:
+        return (first[0], *(-(-(size - args[1]) // args[2]) for size in first[1:]))
     return (args[3], *first[1:]) if node.target is torch.narrow else first
 
 

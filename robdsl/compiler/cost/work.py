@@ -4,7 +4,8 @@ Counted as follows. A call reads each of its operands once and writes its result
 once, do not count. Backwards a convolution, a norm or a pool reads the gradient and writes one; a ReLU and a sigmoid
 also read the result that was kept; a sum hands its gradient on, which costs nothing; where several read one value,
 their gradients are added, one call for each after the first. The gradient of a part of a concatenation is a view,
-which is copied for a convolution, as is a part of a merged convolution's result. Gradients flow to the images, not to
+which is copied for a convolution, as is a part of a merged convolution's result. Backwards, what was cropped or stepped
+over is filled with zeros first. Gradients flow to the images, not to
 weights. What is a view costs nothing forward.
 """
 
@@ -22,7 +23,7 @@ from torch import fx, nn
 from robdsl.compiler.cost.shapes import Shapes, shapes_of
 from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
 from robdsl.compiler.lowered_module import LoweredModule
-from robdsl.compiler.modules import Crop, NonlocalMean, channels_last, repeated, zeros
+from robdsl.compiler.modules import Crop, NonlocalMean, channels_last, every, repeated, zeros
 from robdsl.compiler.passes.base import graphs_of
 from robdsl.compiler.passes.facts import is_concat, is_relu, operand, operands, primitive
 from robdsl.graph.shapes import Shape
@@ -100,7 +101,8 @@ def _forward_and_back(module: LoweredModule, node: fx.Node, known: dict[fx.Node,
     match called:
         case nn.Conv2d() | nn.Linear():
             macs = out * prod(called.weight.shape[1:])
-            return [Work(macs, moved, 1)] * 2
+            leaves_out = isinstance(called, nn.Conv2d) and called.stride > called.kernel_size
+            return [Work(macs, moved, 1), Work(macs, moved + into * leaves_out, 1)]
         case nn.Flatten() | nn.Dropout():
             return []
         case Crop():
@@ -138,6 +140,8 @@ def _function(module: LoweredModule, node: fx.Node, known: dict[fx.Node, Shape])
         return []
     if node.target is torch.narrow:
         return [Work(0, prod(known[args[0]]), 1), Work(0, 2 * out, 1)]
+    if node.target is every:  # copied for the convolution; back: zeros, then a copy into them
+        return [Work(0, 2 * out, 1), Work(0, prod(known[args[0]]), 1), Work(0, 2 * out, 1)]
     if node.target is channels_last:
         return [Work(0, 2 * out, 1)] * 2
     if is_concat(node):

@@ -1,4 +1,4 @@
-"""Passes over a frozen net as a whole: what one stage does for those that read it, and the layout of maps."""
+"""Passes over a net as a whole: what one stage does for those that read it, and the layout of maps."""
 
 from __future__ import annotations
 
@@ -90,19 +90,22 @@ def _return_relu(stage: LoweredModule) -> None:
 
 @dataclass(frozen=True)
 class ChannelsLast(Pass):
-    """Maps lie in memory with the channels of a position side by side, whatever the layout of the images.
+    """On a CPU maps lie in memory with the channels of a position side by side, whatever the layout of the images.
 
-    ``conv(image)`` -> ``conv(channels_last(image))``; the convolutions that follow keep the layout.
+    ``conv(image)`` -> ``conv(channels_last(image))``; the convolutions that follow keep the layout. Constant weights are
+    laid out likewise; those that learn stay as they are.
     """
 
     name: ClassVar[str] = "channels-last"
-    mode: ClassVar[Mode] = "eval"
+    mode: ClassVar[Mode] = "train"
 
     def rewrite(self, model: LoweredModule) -> list[LoweredModule]:
         for each in model.modules():
-            if isinstance(each, nn.Conv2d):
+            if isinstance(each, nn.Conv2d) and not isinstance(each.weight, nn.Parameter):
                 each.weight = each.weight.contiguous(memory_format=torch.channels_last)
         image = next(iter(model.graph.nodes))
+        if any(user.target is channels_last for user in image.users):
+            return []
         with model.graph.inserting_after(image):
             laid_out = model.graph.call_function(channels_last, (image,))
         image.replace_all_uses_with(laid_out, delete_user_cb=lambda user: user is not laid_out)

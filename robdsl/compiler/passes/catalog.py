@@ -11,11 +11,12 @@ from robdsl.compiler.passes.fold import FoldConstants, FoldNorms
 from robdsl.compiler.passes.kernels import FuseStages
 from robdsl.compiler.passes.merge import MergePointwise, MergeSiblings
 from robdsl.compiler.passes.placement import Concatenate, Early, InPlace
+from robdsl.compiler.passes.positions import SkipPositions
 from robdsl.compiler.passes.simplify import Common, Identities, Zeros
 
 _ALL: tuple[type[Pass], ...] = (
     Zeros, Identities, Common, Dead, Concatenate, Early, InPlace,
-    FoldNorms, FoldConstants, ShareRelus, MergeSiblings, MergePointwise, ChannelsLast, FuseStages,
+    FoldNorms, FoldConstants, ShareRelus, SkipPositions, MergeSiblings, MergePointwise, ChannelsLast, FuseStages,
 )  # fmt: skip
 
 #: The passes, by the names that pipelines call them.
@@ -23,14 +24,16 @@ PASSES: Mapping[str, type[Pass]] = {each.name: each for each in _ALL}
 
 #: What `robdsl.compile` does unless it is told otherwise; each holds in training.
 TRAIN_PIPELINE: tuple[Pass, ...] = (
-    Zeros(), Identities(), Common(), Concatenate(), Dead(), Early(), InPlace(),
+    Zeros(), Identities(), Common(), ChannelsLast(), Concatenate(), Dead(), Early(), InPlace(),
 )  # fmt: skip
 
 #: How `robdsl.freeze` begins.
 FOLDING: tuple[Pass, ...] = (FoldNorms(), Zeros(), FoldConstants(), Identities(), ShareRelus(), Common())
 
 #: What there is to choose from then: the merging passes that may pay (`robdsl.compiler.cost` says which do).
-MERGING: tuple[tuple[Pass, ...], ...] = ((), (MergeSiblings(),), (MergeSiblings(), MergePointwise()))
+MERGING: tuple[tuple[Pass, ...], ...] = (
+    (), (SkipPositions(),), (SkipPositions(), MergeSiblings()), (SkipPositions(), MergeSiblings(), MergePointwise()),
+)  # fmt: skip
 
 
 def writing(*, channels_last: bool) -> tuple[Pass, ...]:
@@ -50,5 +53,5 @@ CUDA_PIPELINE = freezing_pipeline(*MERGING[-1])
 #: because a kernel applies them as it reads.
 KERNEL_PIPELINE: tuple[Pass, ...] = (
     FoldNorms(), Zeros(), FoldConstants(), Identities(), Common(), FuseStages(), Dead(),
-    MergeSiblings(), MergePointwise(), *writing(channels_last=False),
+    SkipPositions(), MergeSiblings(), MergePointwise(), *writing(channels_last=False),
 )  # fmt: skip

@@ -76,9 +76,9 @@ def _run(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def agree(ours: Tensor, theirs: Tensor) -> None:
-    """Equal to 1e-12 of their size: sums are nested otherwise, and batch norms of small batches magnify that."""
+    """Equal to 1e-10 of their size: sums are nested otherwise, and batch norms of small batches magnify that."""
     scale = max(1.0, float(theirs.abs().max())) if theirs.numel() else 1.0
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12 * scale)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10 * scale)
 
 
 def hold(net: Net, text: str = "x") -> str:

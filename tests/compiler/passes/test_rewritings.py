@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 import robdsl
 from robdsl.compiler.frozen_module import snapshot
 from robdsl.compiler.lowered_module import LoweredModule
+from robdsl.compiler.modules import every
 from robdsl.compiler.passes import PASSES, run_pipeline
 from robdsl.compiler.passes.facts import is_concat, is_sum, operands
 from tests.compiler.passes.drawn import hold_frozen, hold_in_training, images_for, plain_model
@@ -174,6 +175,44 @@ def test_constants(body: str) -> None:
             assert node.op in ("placeholder", "get_attr", "output"), node
 
 
+# --- skip-positions
+
+
+REDUCED = "x -> a : conv(1, 2, stride=2)\n x -> b : crop(1) | conv(1, 3, stride=2)\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        (f"{REDUCED} c = concat(a, b)\n c -> out : relu", [(0, 2), (1, 2)]),
+        (
+            f"{REDUCED} x -> d : conv(1, 2, stride=2)\n c = concat(a, d, b)\n c -> out : relu",
+            [(0, 2), (1, 2)],
+        ),
+        ("x -> out : crop(1) | crop(2) | conv(1, 4, stride=3)", [(3, 3)]),
+        (
+            "x -> a : crop(1)\n a -> b : conv(1, 4, stride=2)\n a -> c : max_pool(1, stride=2)\n b, c -> out",
+            [(1, 2)],
+        ),
+        ("x -> out : conv(3, 4, stride=2)", []),
+        ("x -> out : conv(1, 4, stride=2, padding=1)", []),
+        ("x -> out : conv(1, 4, stride=2, groups=2, bias=true)", [(0, 2)]),
+    ],
+)
+def test_what_is_stepped_over_is_not_given(body: str, left: list[tuple[int, int]]) -> None:
+    """Readers of the same positions share one view; windows and borders stay as they are; odd sizes too."""
+    for size in (6, 7) if "concat" not in body else (6,):
+        net = robdsl.load(
+            f"cell c() {{ in x\n{body}\n}}\n"
+            f"net n {{ input 4 x {size} x {size}\n c()\n global_avg_pool | flatten | linear(2) }}"
+        )
+        frozen = hold_frozen(net, [PASSES["skip-positions"](), PASSES["dead"]()])
+        cell = frozen.get_submodule("c_0")
+        assert isinstance(cell, LoweredModule)
+        found = [node.args[1:] for node in cell.graph.nodes if node.target is every]
+        assert sorted(found) == left
+
+
 # --- channels-last
 
 
@@ -193,3 +232,22 @@ def test_maps_and_weights_have_the_channels_last() -> None:
     for maps in seen:
         assert all(each.is_contiguous(memory_format=torch.channels_last) for each in maps)
     hold_frozen(net, [PASSES["channels-last"]()])
+
+
+def test_in_training_only_maps_are_laid_out() -> None:
+    """Weights that learn keep their layout, and a pass that runs again changes nothing."""
+    net = net_of("x -> a : relu | conv(3)\n x -> a : conv(1)\n a -> out : sigmoid")
+    model = robdsl.compile(net, seed=0)
+    seen: list[tuple[Tensor, Tensor]] = []
+    for each in model.modules():
+        if isinstance(each, nn.Conv2d):
+            each.register_forward_hook(lambda _, given, result: seen.append((given[0], result)))
+    model(images_for(net).float()).sum().backward()
+    assert len(seen) == 5
+    for maps in seen:
+        assert all(each.is_contiguous(memory_format=torch.channels_last) for each in maps)
+    for weight in model.parameters():
+        assert weight.is_contiguous() and weight.grad is not None and weight.grad.shape == weight.shape
+    assert isinstance(model, LoweredModule)
+    again = PASSES["channels-last"]()(model)
+    assert str(again.code) == str(model.code)
