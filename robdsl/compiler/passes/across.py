@@ -104,10 +104,12 @@ class ChannelsLast(Pass):
             if isinstance(each, nn.Conv2d) and not isinstance(each.weight, nn.Parameter):
                 each.weight = each.weight.contiguous(memory_format=torch.channels_last)
         image = next(iter(model.graph.nodes))
-        if any(user.target is channels_last for user in image.users):
+        readers = list(image.users)
+        if not readers or readers[0].target is channels_last:
             return []
         with model.graph.inserting_after(image):
             laid_out = model.graph.call_function(channels_last, (image,))
+        like(laid_out, readers[0])
         image.replace_all_uses_with(laid_out, delete_user_cb=lambda user: user is not laid_out)
         return [model]
 

@@ -155,5 +155,5 @@ def hold_valid(model: fx.GraphModule) -> None:
             each.recompile()
             assert each.code == code
             for node in each.graph.nodes:
-                if node.op.startswith("call") and node.name != "channels_last":
+                if node.op.startswith("call"):
                     assert node.meta.get("rob_span"), node
