@@ -32,6 +32,11 @@ def page() -> str:
     for title, name, body in (
         ("A step of an attack on RobNet-free", "passes_attack", _passes),
         ("A step of training RobNet-free", "passes_training", _passes_training),
+        ("RobNets frozen, one thread", "passes_nets_robnets_1", _passes_nets),
+        ("RobNets frozen, two threads", "passes_nets_robnets_2", _passes_nets),
+        ("Other nets frozen, one thread", "passes_nets_others_1", _passes_nets),
+        ("Other nets frozen, two threads", "passes_nets_others_2", _passes_nets),
+        ("RobNet-free with every cell through torch.compile", "passes_inductor", _passes_inductor),
         ("From a file to a network", "compile", _compile),
         ("PGD beside three libraries", "attacks_small_cpu", _attacks),
         ("Training beside a plain loop", "training", _training),
@@ -67,6 +72,31 @@ def _passes_training(record: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         over = run["compile_over_published"]
         yield f"Batch {run['batch']}, threads: {run['threads']}; compiled is faster than published by {over:.2f}."
+        yield ""
+        yield from _table(["form", "ms"], _milliseconds(run["seconds"]))
+
+
+def _passes_nets(record: Mapping[str, Any]) -> Iterator[str]:
+    yield f"A step of an attack as above, median of {record['rounds']} rounds; the ratios are to plain."
+    yield ""
+    rows = []
+    for each in (each for run in record["runs"] for each in run["nets"]):
+        over, plain = each["frozen_over"], 1000 * each["seconds"]["plain"]
+        compiled = over["plain"] / over["compile"]
+        rows.append(
+            [each["net"], str(each["batch"]), f"{plain:.0f}", f"{compiled:.2f}", f"{over['plain']:.2f}"]
+        )
+    yield from _table(["net", "batch", "plain, ms", "compiled", "frozen"], rows)
+
+
+def _passes_inductor(record: Mapping[str, Any]) -> Iterator[str]:
+    yield f"A step of an attack as above, median of {record['rounds']} rounds."
+    for run in record["runs"]:
+        yield ""
+        yield (
+            f"Batch {run['batch']}, threads: {run['threads']}; compiled is faster than published, channels last, by "
+            f"{run['over_published_channels_last']:.2f}."
+        )
         yield ""
         yield from _table(["form", "ms"], _milliseconds(run["seconds"]))
 

@@ -12,10 +12,12 @@ from robdsl.compiler.frozen_module import FrozenModule, snapshot
 from robdsl.compiler.lowered_module import ROB_NET, LoweredModule
 from robdsl.compiler.passes import (
     FOLDING,
-    KERNEL_PIPELINE,
+    FUSING,
+    KERNEL_FOLDING,
     MERGING,
     Pass,
     Watcher,
+    kernel_writing,
     parse_pipeline,
     run_pipeline,
     writing,
@@ -57,11 +59,9 @@ def freeze(
         raise TypeError("this model is frozen already")
     made = snapshot(model)
     if passes is None:
-        if _runs_kernels(model):
-            passes = KERNEL_PIPELINE
-        else:
-            run_pipeline(made, FOLDING, watch)
-            passes = _remaining(made)
+        kernels = _runs_kernels(model)
+        run_pipeline(made, KERNEL_FOLDING if kernels else FOLDING, watch)
+        passes = _remaining(made, kernels=kernels)
     run_pipeline(made, parse_pipeline(passes) if isinstance(passes, str) else passes, watch)
     return made
 
@@ -80,11 +80,13 @@ def machine_of(model: nn.Module) -> Machine:
     return MACHINES["sm_90" if torch.cuda.get_device_capability(device) >= (9, 0) else "sm_80"]
 
 
-def _remaining(folded: FrozenModule) -> Sequence[Pass]:
-    """What follows the folding of constants: the merging that the cost model chooses, and the writing."""
+def _remaining(folded: FrozenModule, *, kernels: bool) -> Sequence[Pass]:
+    """What follows the folding of constants: what the cost model chooses to merge or to fuse, and the writing."""
     machine, net = machine_of(folded), folded.meta.get(ROB_NET)
-    on_cpu = machine.name == "cpu"
+    if net is not None:
+        return choose(folded, net.image, machine, kernels=kernels).remaining()
     # Of a model whose net is not known no shape is, and so no cost.
-    unknown = () if on_cpu else MERGING[-1]
-    merging = unknown if net is None else choose(folded, net.image, machine).merging
-    return (*merging, *writing(channels_last=on_cpu))
+    if kernels:
+        return kernel_writing(*FUSING[0])
+    on_cpu = machine.name == "cpu"
+    return (*(() if on_cpu else MERGING[-1]), *writing(channels_last=on_cpu))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torch.nn import functional as F
 
 import robdsl
@@ -103,9 +104,11 @@ def test_train_mode(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("prepare", [lambda model: model, robdsl.freeze], ids=["compile", "freeze"])
 @both
-def test_pgd(name: str) -> None:
+def test_pgd(name: str, prepare: Callable[[fx.GraphModule], fx.GraphModule]) -> None:
     model, x, _, gradient = evaluated(name)
+    model = prepare(model)
     low, high = (x - 8 / 255).clamp(min=0), (x + 8 / 255).clamp(max=1)
     adversarial = x
     for step in range(FIGURES[name]["pgd_steps"]):

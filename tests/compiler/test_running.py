@@ -170,6 +170,30 @@ def test_torch_compile_takes_a_net_whole(model: fx.GraphModule, dynamo: list[fx.
     torch.testing.assert_close(theirs, ours)
 
 
+@on_tape
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_torch_compile_makes_the_same_of_a_net(mode: str, dynamo: list[fx.GraphModule]) -> None:
+    """By torch's own compiler, in float64: logits, gradients to images and parameters, statistics."""
+    plain = small().double().train(mode == "train")
+    compiled = copy.deepcopy(plain)
+    compiled.compile(fullgraph=True)
+    gradients = []
+    for model in (compiled, plain):
+        x = images(3).double().requires_grad_()
+        logits = model(x)
+        logits.square().sum().backward()
+        assert x.grad is not None
+        gradients.append([logits.detach(), x.grad, *(each.grad for each in model.parameters())])
+    for ours, theirs in zip(*gradients, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None and theirs is not None:
+            size = max(1.0, float(theirs.abs().max()))
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10 * size)
+    for key, tensor in compiled.state_dict().items():
+        torch.testing.assert_close(tensor, plain.state_dict()[key], rtol=1e-10, atol=1e-10)
+
+
 TINY = """
 cell tiny(width, stride=1) {
     in p, q

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from robdsl.compiler.cost.machine import Machine
 from robdsl.compiler.cost.work import work_of
 from robdsl.compiler.frozen_module import FrozenModule
-from robdsl.compiler.passes import MERGING, Pass, format_pipeline, rebuilt
+from robdsl.compiler.passes import FUSING, MERGING, Pass, format_pipeline, kernel_writing, rebuilt, writing
 from robdsl.compiler.passes.dead import Dead
 from robdsl.graph.shapes import Shape
 
@@ -18,48 +18,58 @@ class Considered:
     """A choice that there was.
 
     Attributes:
-        merging: the merging passes; none leaves every convolution as it is.
+        passes: that merge or fuse; none leaves every convolution as it is.
         seconds: what the model says a step takes at best.
     """
 
-    merging: Sequence[Pass]
+    passes: Sequence[Pass]
     seconds: float
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to merge on a machine, and why.
+    """What to merge or to fuse on a machine, and why.
 
     Attributes:
-        merging: the passes.
-        considered: what it was chosen from, the cheapest of which it has.
+        passes: those that were chosen.
+        considered: what they were chosen from, the cheapest of which they are.
+        kernels: whether it is about what kernels run.
     """
 
     machine: Machine
-    merging: tuple[Pass, ...]
+    passes: tuple[Pass, ...]
     considered: tuple[Considered, ...]
+    kernels: bool
 
     def why(self) -> str:
         """A sentence: what was chosen, and what the others would have cost."""
-        named = [(format_pipeline(each.merging) or "no merging", each.seconds) for each in self.considered]
+        named = [(format_pipeline(each.passes) or "no merging", each.seconds) for each in self.considered]
         (best, least), *others = sorted(named, key=lambda each: each[1])
         than = "; ".join(f"{name} {1000 * seconds:,.1f} ms" for name, seconds in others)
         return f"on {self.machine.name} {best} takes {1000 * least:,.1f} ms at best, {than}"
 
+    def remaining(self) -> tuple[Pass, ...]:
+        """All that follows the folding."""
+        if self.kernels:
+            return kernel_writing(*self.passes)
+        return (*self.passes, *writing(channels_last=self.machine.name == "cpu"))
 
-def choose(folded: FrozenModule, image: Shape, machine: Machine) -> Choice:
-    """The merging passes with which a step takes least time on a machine, by the model; none where it makes no odds.
+
+def choose(folded: FrozenModule, image: Shape, machine: Machine, *, kernels: bool = False) -> Choice:
+    """The passes with which a step takes least time on a machine, by the model; the fewest where it makes no odds.
 
     Args:
-        folded: a model after `FOLDING`; it is not changed.
+        folded: a model after `FOLDING`, or after `KERNEL_FOLDING` where kernels run; it is not changed.
         image: the shape of an image.
         machine: what to reckon for.
+        kernels: whether kernels run there. Then it is chosen which stages they fuse (single ones, or pairs on small
+            maps), otherwise which convolutions are merged.
     """
     considered = []
-    for merging in MERGING:
+    for passes in FUSING if kernels else MERGING:
         made = rebuilt(folded)
-        for each in (*merging, Dead()):
+        for each in (*passes, Dead()):
             each.run(made)
-        considered.append(Considered(merging, machine.seconds(work_of(made, image))))
+        considered.append(Considered(passes, machine.seconds(work_of(made, image, machine.capability))))
     best = min(considered, key=lambda each: each.seconds)
-    return Choice(machine, tuple(best.merging), tuple(considered))
+    return Choice(machine, tuple(best.passes), tuple(considered), kernels)

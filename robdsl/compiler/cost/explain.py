@@ -11,7 +11,7 @@ from robdsl.compiler.cost.work import Work, total, work_of
 from robdsl.compiler.frozen_module import snapshot
 from robdsl.compiler.lower import compile
 from robdsl.compiler.lowered_module import LoweredModule
-from robdsl.compiler.passes import FOLDING, TRAIN_PIPELINE, Pass, run_pipeline, writing
+from robdsl.compiler.passes import FOLDING, KERNEL_FOLDING, TRAIN_PIPELINE, Pass, run_pipeline
 from robdsl.graph.net import Net
 
 
@@ -41,7 +41,7 @@ class Explanation:
     Attributes:
         rows: in the order of the passes; those of ``freeze`` start from the plain graph, as those of ``compile`` do.
         floor: the seconds of the multiplications of one step alone.
-        choice: why the passes that merge are those that they are; None where the pipeline was given.
+        choice: why the passes that merge or fuse are those that they are; None where the pipeline was given.
     """
 
     machine: Machine
@@ -51,7 +51,7 @@ class Explanation:
 
 
 def explain(net: Net, machine: Machine, pipeline: Sequence[Pass] | None = None) -> Explanation:
-    """Counts what `compile` and `freeze` make of a net, pass by pass; nothing is run.
+    """Counts what `compile` and `freeze` make of a net, pass by pass, on a GPU with kernels; nothing is run.
 
     Args:
         net: its own image is the one that a step is counted for.
@@ -63,7 +63,7 @@ def explain(net: Net, machine: Machine, pipeline: Sequence[Pass] | None = None) 
     rows: list[Row] = []
 
     def row(name: str, way: str, model: LoweredModule, took: float = 0.0) -> None:
-        calls = work_of(model, net.image)
+        calls = work_of(model, net.image, machine.capability)
         rows.append(Row(name, way, total(calls), machine.seconds(calls), took))
 
     frozen = snapshot(plain)
@@ -76,8 +76,9 @@ def explain(net: Net, machine: Machine, pipeline: Sequence[Pass] | None = None) 
 
     choice = None
     if pipeline is None:
-        freeze_with(FOLDING)
-        choice = choose(frozen, net.image, machine)
-        pipeline = (*choice.merging, *writing(channels_last=machine.name == "cpu"))
+        kernels = machine.capability >= 8
+        freeze_with(KERNEL_FOLDING if kernels else FOLDING)
+        choice = choose(frozen, net.image, machine, kernels=kernels)
+        pipeline = choice.remaining()
     freeze_with(pipeline)
-    return Explanation(machine, rows, machine.floor(work_of(frozen, net.image)), choice)
+    return Explanation(machine, rows, machine.floor(work_of(frozen, net.image, machine.capability)), choice)

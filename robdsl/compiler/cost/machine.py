@@ -22,6 +22,7 @@ class Machine:
         flops: float32 operations a second, two for a multiplication with an addition.
         overhead: seconds that a library call takes besides its work.
         batch: how many images a step is reckoned for.
+        capability: what CUDA calls compute capability; 0 where there is no CUDA. Kernels run from 8 on.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Machine:
     flops: float
     overhead: float
     batch: int
+    capability: int = 0
 
     def seconds(self, work: Iterable[Work]) -> float:
         """How long calls take one after the other, each bound by memory or by arithmetic, and by its overhead."""
@@ -50,7 +52,7 @@ MACHINES: Mapping[str, Machine] = {
     each.name: each
     for each in (
         Machine("cpu", "one core with AVX-512", 15e9, 100e9, 5e-6, 32),
-        Machine("sm_80", "A100, 80 GB", 2.039e12, 19.5e12, 5e-6, 32),
-        Machine("sm_90", "H200", 4.3e12, 67e12, 5e-6, 32),
+        Machine("sm_80", "A100, 80 GB", 2.039e12, 19.5e12, 5e-6, 32, 8),
+        Machine("sm_90", "H200", 4.3e12, 67e12, 5e-6, 32, 9),
     )
 }

@@ -5,8 +5,8 @@ once, do not count. Backwards a convolution, a norm or a pool reads the gradient
 also read the result that was kept; a sum hands its gradient on, which costs nothing; where several read one value,
 their gradients are added, one call for each after the first. The gradient of a part of a concatenation is a view,
 which is copied for a convolution, as is a part of a merged convolution's result. Backwards, what was cropped or stepped
-over is filled with zeros first. Gradients flow to the images, not to
-weights. What is a view costs nothing forward.
+over is filled with zeros first. A kernel of two stages that finds no room on a chip is counted as its two. Gradients flow to
+the images, not to weights. What is a view costs nothing forward.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from robdsl.compiler.modules import Crop, NonlocalMean, channels_last, every, re
 from robdsl.compiler.passes.base import graphs_of
 from robdsl.compiler.passes.facts import is_concat, is_relu, operand, operands, primitive
 from robdsl.graph.shapes import Shape
+from robdsl.kernels import configurations
+from robdsl.kernels.pair import fits
 
 
 @dataclass(frozen=True)
@@ -52,26 +54,35 @@ def total(work: Iterable[Work]) -> Work:
     return sum(work, Work())
 
 
-def work_of(model: LoweredModule, image: Shape) -> list[Work]:
-    """The work of each call of one step, forward and back, for an image of a shape."""
+def work_of(model: LoweredModule, image: Shape, capability: int = 9) -> list[Work]:
+    """The work of each call of one step, forward and back, for an image of a shape.
+
+    Args:
+        model: what is run.
+        image: the shape of an image.
+        capability: the compute capability of the chip that kernels would run on.
+    """
     shapes = shapes_of(model, image)
     found: list[Work] = []
     for graph in graphs_of(model):
         if graph not in shapes:
             continue  # a stage that nothing calls
         for node in graph.graph.nodes:
-            found += _node(graph, node, shapes)
+            found += _node(graph, node, shapes, capability)
     return [each for each in found if each.calls]
 
 
-def _node(module: LoweredModule, node: fx.Node, shapes: Shapes) -> list[Work]:
+def _node(module: LoweredModule, node: fx.Node, shapes: Shapes, capability: int) -> list[Work]:
     known = shapes[module]
     if node.op == "placeholder":
         return _gathered(node, known)
     if not node.op.startswith("call"):
         return []
-    if isinstance(primitive(module, node), LoweredModule):
+    called = primitive(module, node)
+    if isinstance(called, LoweredModule):
         return _gathered(node, known)
+    if isinstance(called, SeparableSum | SeparablePair):
+        return [*_fused(called, node, known, capability), *_gathered(node, known)]
     return [*_forward_and_back(module, node, known), *_gathered(node, known)]
 
 
@@ -94,8 +105,6 @@ def _forward_and_back(module: LoweredModule, node: fx.Node, known: dict[fx.Node,
     called = primitive(module, node)
     if called is None:
         return _function(module, node, known)
-    if isinstance(called, SeparableSum | SeparablePair):
-        return _fused(called, node, known)
     into = prod(known[operand(node)])
     moved = into + out
     match called:
@@ -114,13 +123,32 @@ def _forward_and_back(module: LoweredModule, node: fx.Node, known: dict[fx.Node,
     return [Work(0, moved, 1)] * 2
 
 
-def _fused(module: SeparableSum | SeparablePair, node: fx.Node, known: dict[fx.Node, Shape]) -> list[Work]:
-    """One call each way, which reads every map and writes its gradient; what is between stays on the chip."""
-    positions = prod(known[node][1:])
-    weights = [each for name, each in module.named_buffers() if not name.startswith("bias")]
-    macs = positions * sum(each.numel() for each in weights)
-    moved = prod(known[node]) + sum(prod(known[each]) for each in node.all_input_nodes)
-    return [Work(macs, moved, 1)] * 2
+def _fused(
+    module: SeparableSum | SeparablePair, node: fx.Node, known: dict[fx.Node, Shape], capability: int
+) -> list[Work]:
+    """One call each way, which reads every map and writes its gradient; what is between stays on the chip.
+
+    The gradient of what is only added is that of the sum, and costs nothing.
+    """
+    out, positions = prod(known[node]), prod(known[node][1:])
+    maps = [prod(known[each]) for each in node.args if isinstance(each, fx.Node)]
+    read = sum(maps[: len(module.depthwise) if isinstance(module, SeparableSum) else 1])
+    if isinstance(module, SeparableSum):
+        macs = positions * (module.depthwise.numel() + module.pointwise.numel())
+        return [Work(macs, sum(maps) + out, 1), Work(macs, read + out, 1)]
+    first = positions * (module.depthwise_1.numel() + module.pointwise_1.numel())
+    second = positions * (module.depthwise_2.numel() + module.pointwise_2.numel())
+    if _finds_room(module, known[node.all_input_nodes[0]], capability):
+        return [Work(first + second, sum(maps) + out, 1), Work(first + second, read + out, 1)]
+    between = positions * len(module.pointwise_1)
+    back = [Work(second, out + between, 1), Work(first, between + read, 1)]
+    return [Work(first, read + between, 1), Work(second, sum(maps[1:]) + between + out, 1), *back]
+
+
+def _finds_room(module: SeparablePair, shape: Shape, capability: int) -> bool:
+    """Whether the kernel of a pair runs whole on a chip, for float32 maps of a shape."""
+    of = configurations.Shape(shape[1], shape[2], shape[0], len(module.pointwise_1), module.stride)
+    return fits(of, torch.float32, module.precision, capability >= 9)
 
 
 def _nonlocal(module: NonlocalMean, shape: Shape) -> list[Work]:

@@ -5,11 +5,14 @@ from robdsl.compiler.passes.catalog import (
     CPU_PIPELINE,
     CUDA_PIPELINE,
     FOLDING,
+    FUSING,
+    KERNEL_FOLDING,
     KERNEL_PIPELINE,
     MERGING,
     PASSES,
     TRAIN_PIPELINE,
     freezing_pipeline,
+    kernel_writing,
     writing,
 )
 from robdsl.compiler.passes.pipeline import (
@@ -22,7 +25,7 @@ from robdsl.compiler.passes.pipeline import (
 )
 
 __all__ = [
-    "CPU_PIPELINE", "CUDA_PIPELINE", "FOLDING", "KERNEL_PIPELINE", "MERGING", "PASSES", "TRAIN_PIPELINE", "Mode", "Pass",
-    "PipelineError", "Watcher", "check_mode", "format_pipeline", "freezing_pipeline", "graphs_of",
-    "parse_pipeline", "rebuilt", "run_pipeline", "writing",
+    "CPU_PIPELINE", "CUDA_PIPELINE", "FOLDING", "FUSING", "KERNEL_FOLDING", "KERNEL_PIPELINE", "MERGING", "PASSES",
+    "TRAIN_PIPELINE", "Mode", "Pass", "PipelineError", "Watcher", "check_mode", "format_pipeline", "freezing_pipeline",
+    "graphs_of", "kernel_writing", "parse_pipeline", "rebuilt", "run_pipeline", "writing",
 ]  # fmt: skip

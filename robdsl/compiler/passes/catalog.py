@@ -49,9 +49,17 @@ def freezing_pipeline(*merging: Pass, channels_last: bool = False) -> tuple[Pass
 #: What `robdsl.freeze` comes to where nothing, or everything, is merged.
 CPU_PIPELINE = freezing_pipeline(channels_last=True)
 CUDA_PIPELINE = freezing_pipeline(*MERGING[-1])
-#: What `robdsl.freeze` does where kernels run: stages first, and what is left as on any GPU. ReLUs stay with their readers,
-#: because a kernel applies them as it reads.
-KERNEL_PIPELINE: tuple[Pass, ...] = (
-    FoldNorms(), Zeros(), FoldConstants(), Identities(), Common(), FuseStages(), Dead(),
-    SkipPositions(), MergeSiblings(), MergePointwise(), *writing(channels_last=False),
-)  # fmt: skip
+#: How `robdsl.freeze` begins where kernels run. ReLUs stay with their readers, because a kernel applies them as it reads.
+KERNEL_FOLDING: tuple[Pass, ...] = (FoldNorms(), Zeros(), FoldConstants(), Identities(), Common())
+
+#: What there is to choose from then: stages alone, or pairs of them up to a size of map.
+FUSING: tuple[tuple[Pass, ...], ...] = tuple((FuseStages(pairs=most),) for most in (0, 64, 256, 1024))
+
+
+def kernel_writing(*fusing: Pass) -> tuple[Pass, ...]:
+    """How `robdsl.freeze` ends where kernels run: stages are fused, and what is left is as on any GPU."""
+    return (*fusing, Dead(), *MERGING[-1], *writing(channels_last=False))
+
+
+#: What `robdsl.freeze` comes to where kernels run and no map is known to be small.
+KERNEL_PIPELINE: tuple[Pass, ...] = (*KERNEL_FOLDING, *kernel_writing(*FUSING[0]))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 import torch
@@ -12,9 +13,10 @@ from torch import Tensor, fx, nn
 
 from robdsl.compiler.frozen_module import COMPUTED, put
 from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
-from robdsl.compiler.lowered_module import LoweredModule
-from robdsl.compiler.passes.base import Mode, Pass
+from robdsl.compiler.lowered_module import ROB_NET, LoweredModule
+from robdsl.compiler.passes.base import Mode, Pass, graphs_of
 from robdsl.compiler.passes.facts import is_relu, is_sum, like, operand, operands, primitive, replace
+from robdsl.graph.shapes import Shape
 from robdsl.kernels import DEFAULT_PRECISION
 
 
@@ -27,47 +29,61 @@ class FuseStages(Pass):
     On a GPU a kernel of robdsl.kernels computes it; elsewhere its reference does, so this is for GPUs.
 
     Args:
-        pairs: also make one operation of two stages of which the second alone reads the first.
+        pairs: where the map between two stages, of which the second alone reads the first, has at most so many
+            positions, both are one operation. 0 for nowhere, as where the net and so its maps are not known.
         tf32: products in tf32, not in the default precision, which is nearly float32.
     """
 
-    pairs: bool = False
+    pairs: int = 0
     tf32: bool = False
 
     name: ClassVar[str] = "fuse-stages"
     mode: ClassVar[Mode] = "eval"
 
+    def rewrite(self, model: LoweredModule) -> list[LoweredModule]:
+        from robdsl.compiler.cost.shapes import shapes_of  # which needs the passes' own facts
+
+        net = model.meta.get(ROB_NET) if self.pairs else None
+        shapes = {} if net is None else shapes_of(model, net.image)
+        return [graph for graph in graphs_of(model) if self._fuse(graph, shapes.get(graph, {}))]
+
     def change(self, module: LoweredModule) -> bool:
+        return self._fuse(module, {})
+
+    def _fuse(self, module: LoweredModule, shapes: Mapping[fx.Node, Shape]) -> bool:
+        """Rewrites one graph; what `shapes` says nothing of is in no pair."""
         changed = False
         for node in list(module.graph.nodes):
             if node._erased:
                 continue
             if is_sum(node) and not any(is_sum(user) and len(node.users) == 1 for user in node.users):
-                changed = self._fuse_sum(module, node) or changed
+                changed = self._fuse_sum(module, node, shapes) or changed
         for node in reversed(list(module.graph.nodes)):
             if node._erased:
                 continue
             stage = _stage(module, node) if node.users else None
             if stage is not None:
                 left = list(node.all_input_nodes)
-                replace(node, self._fused(module, node, [stage], []))
+                replace(node, self._fused(module, node, [stage], [], self._before(module, stage, shapes)))
                 _sweep(left)
                 changed = True
         return changed
 
-    def _fuse_sum(self, module: LoweredModule, node: fx.Node) -> bool:
+    def _fuse_sum(self, module: LoweredModule, node: fx.Node, shapes: Mapping[fx.Node, Shape]) -> bool:
         """Makes one operation of all stages of one geometry that a sum adds up, whose other parts they add."""
         families: dict[Hashable, list[_Stage]] = defaultdict(list)
+        firsts: dict[_Stage, _Stage | None] = {}
         others: list[fx.Node] = []
         for term in _terms(node):
             stage = _stage(module, term) if len(term.users) == 1 else None
             if stage is None:
                 others.append(term)
             else:
-                alone = self.pairs and _first(module, stage) is not None
-                families[stage.pointwise.shape, stage.stride, term if alone else None].append(stage)
+                firsts[stage] = self._before(module, stage, shapes)
+                alone = None if firsts[stage] is None else term
+                families[stage.pointwise.shape, stage.stride, alone].append(stage)
         for family in families.values():
-            others = [self._fused(module, node, family, others)]
+            others = [self._fused(module, node, family, others, firsts[family[0]])]
         if not families:
             return False
         left = list(node.all_input_nodes)
@@ -75,12 +91,22 @@ class FuseStages(Pass):
         _sweep(left)
         return True
 
+    def _before(self, module: LoweredModule, stage: _Stage, shapes: Mapping[fx.Node, Shape]) -> _Stage | None:
+        """The stage with which another is to be a pair."""
+        between = shapes.get(stage.x)
+        is_small = between is not None and prod(between[1:]) <= self.pairs
+        return _first(module, stage) if is_small else None
+
     def _fused(
-        self, module: LoweredModule, node: fx.Node, family: Sequence[_Stage], addends: Sequence[fx.Node]
+        self,
+        module: LoweredModule,
+        node: fx.Node,
+        family: Sequence[_Stage],
+        addends: Sequence[fx.Node],
+        first: _Stage | None,
     ) -> fx.Node:
-        """A node before `node` that computes a sum of stages and other values."""
+        """A node before `node` that computes a sum of other values and of stages, or of the one after `first`."""
         precision = "tf32" if self.tf32 else DEFAULT_PRECISION
-        first = _first(module, family[0]) if self.pairs and len(family) == 1 else None
         made: nn.Module
         if first is not None:
             made = SeparablePair(first.weights, family[0].weights, first.stride, precision)

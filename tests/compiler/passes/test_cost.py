@@ -13,8 +13,17 @@ from robdsl.compiler.cost.explain import explain
 from robdsl.compiler.cost.shapes import Shapes, shapes_of
 from robdsl.compiler.frozen_module import snapshot
 from robdsl.compiler.lowered_module import LoweredModule
-from robdsl.compiler.passes import FOLDING, MERGING, PASSES, run_pipeline
+from robdsl.compiler.passes import (
+    FOLDING,
+    FUSING,
+    KERNEL_FOLDING,
+    MERGING,
+    PASSES,
+    parse_pipeline,
+    run_pipeline,
+)
 from robdsl.compiler.passes.facts import primitive
+from robdsl.compiler.passes.kernels import FuseStages
 
 HAND = """
 cell c() {
@@ -88,10 +97,44 @@ def test_what_pays_depends_on_the_machine() -> None:
     for name in ("cpu", "sm_90"):
         choice = choose(folded, net.image, MACHINES[name])
         least = min(each.seconds for each in choice.considered)
-        assert [each.seconds for each in choice.considered if tuple(each.merging) == choice.merging] == [
-            least
-        ]
+        chosen = [each.seconds for each in choice.considered if tuple(each.passes) == choice.passes]
+        assert chosen == [least]
         assert len(choice.considered) == len(MERGING) and f"on {name} " in choice.why()
+
+
+@pytest.mark.parametrize(("name", "most"), [("sm_80", 64), ("sm_90", 256)])
+def test_which_stages_are_pairs_depends_on_the_chip(name: str, most: int) -> None:
+    """Two stages where a whole map fits on the chip, 16 x 16 on sm_90; single stages, summed as they run, elsewhere."""
+    net = robdsl.load("robnet_free")
+    folded = snapshot(plain(net))
+    run_pipeline(folded, KERNEL_FOLDING)
+    choice = choose(folded, net.image, MACHINES[name], kernels=True)
+    assert choice.passes == (FuseStages(pairs=most),) and len(choice.considered) == len(FUSING)
+    assert choice.remaining()[:1] == choice.passes
+
+
+FUSED = """
+cell c() {
+    in x
+    x -> a : relu | depthwise(3) | conv(1) | relu | depthwise(3) | conv(1)
+    x -> a
+    a -> out : relu
+}
+net n { input 4 x 8 x 8
+    c()
+}
+"""
+
+
+def test_kernels_counted_by_hand() -> None:
+    """256 numbers a map. In pairs: three maps forward, two back. In stages: two and three forward, two and two back."""
+    net = robdsl.load(FUSED)
+    macs = 2 * 2 * 64 * (9 * 4 + 4 * 4)
+    relu_and_gathered = Work(0, 256 * (2 + 3 + 3), 3)
+    for passes, maps, calls in (("fuse-stages{pairs=64}", 5, 2), ("fuse-stages", 9, 4)):
+        frozen = snapshot(plain(net))
+        run_pipeline(frozen, parse_pipeline(passes))
+        assert total(work_of(frozen, (4, 8, 8))) == Work(macs, 256 * maps, calls) + relu_and_gathered
 
 
 def test_explained() -> None:

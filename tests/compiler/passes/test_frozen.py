@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.distributed import destroy_process_group, init_process_group
+from torch.nn.parallel import DistributedDataParallel
 
 import robdsl
 from robdsl.compiler.frozen_module import FrozenError, FrozenModule
@@ -156,6 +158,16 @@ def test_torch_export(frozen: FrozenModule, net: robdsl.Net) -> None:
     batch = torch.export.Dim("batch")
     exported = torch.export.export(frozen, (x[:2],), dynamic_shapes=({0: batch},)).module()
     same(exported(x), frozen(x))
+
+
+def test_distributed_data_parallel_has_nothing_to_do(frozen: FrozenModule, tmp_path: Path) -> None:
+    """It has no parameters, and torch says so."""
+    init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        with pytest.raises(RuntimeError, match="not needed when a module doesn't have any parameter"):
+            DistributedDataParallel(frozen)
+    finally:
+        destroy_process_group()
 
 
 def test_symbolic_tracing(frozen: FrozenModule, net: robdsl.Net) -> None:

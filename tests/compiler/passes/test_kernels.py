@@ -27,7 +27,7 @@ from tests.house.tree import ROOT
 from tests.reference import images
 
 WITH_PAIRS: tuple[Pass, ...] = tuple(
-    FuseStages(pairs=True) if isinstance(each, FuseStages) else each for each in KERNEL_PIPELINE
+    FuseStages(pairs=1024) if isinstance(each, FuseStages) else each for each in KERNEL_PIPELINE
 )
 PIPELINES = pytest.mark.parametrize("pipeline", [KERNEL_PIPELINE, WITH_PAIRS], ids=["stages", "pairs"])
 
@@ -46,6 +46,29 @@ def test_the_same_function(name: str, pipeline: tuple[Pass, ...]) -> None:
     frozen = hold_frozen(small(name), pipeline)
     kinds = {type(each) for each in frozen.modules()} & {SeparableSum, SeparablePair}
     assert kinds == {SeparablePair if pipeline is WITH_PAIRS else SeparableSum}
+
+
+@pytest.mark.parametrize("most", [0, 63, 64, 255, 256, 1024])
+def test_pairs_on_maps_up_to_a_size(most: int) -> None:
+    """Of the maps between stages, which have 32 x 32, 16 x 16 and 8 x 8 positions, those of at most so many."""
+    net = small("robnet_large")
+    pipeline = [FuseStages(pairs=most) if isinstance(each, FuseStages) else each for each in KERNEL_PIPELINE]
+    frozen = hold_frozen(net, pipeline)
+    sizes: dict[type, set[int]] = {SeparablePair: set(), SeparableSum: set()}
+    for each in frozen.modules():
+        if isinstance(each, SeparablePair | SeparableSum):
+            each.register_forward_hook(lambda module, _, out: sizes[type(module)].add(out[0, 0].numel()))
+    frozen(images_for(net))
+    assert sizes[SeparablePair] == {size for size in (64, 256, 1024) if size <= most}
+    assert sizes[SeparableSum] == {size for size in (64, 256, 1024) if size > most}
+
+
+def test_no_pairs_where_the_net_is_not_known() -> None:
+    model = plain_model(small("robnet_large")).eval()
+    model.meta.clear()
+    frozen = robdsl.freeze(model, WITH_PAIRS)
+    kinds = {type(each) for each in frozen.modules()}
+    assert SeparableSum in kinds and SeparablePair not in kinds
 
 
 def test_all_separable_convolutions_are_fused() -> None:
