@@ -100,12 +100,13 @@ class ChannelsLast(Pass):
     mode: ClassVar[Mode] = "train"
 
     def rewrite(self, model: LoweredModule) -> list[LoweredModule]:
-        for each in model.modules():
-            if isinstance(each, nn.Conv2d) and not isinstance(each.weight, nn.Parameter):
+        convs = [each for each in model.modules() if isinstance(each, nn.Conv2d)]
+        for each in convs:
+            if not isinstance(each.weight, nn.Parameter):
                 each.weight = each.weight.contiguous(memory_format=torch.channels_last)
         image = next(iter(model.graph.nodes))
         readers = list(image.users)
-        if not readers or readers[0].target is channels_last:
+        if not convs or not readers or readers[0].target is channels_last:
             return []
         with model.graph.inserting_after(image):
             laid_out = model.graph.call_function(channels_last, (image,))
