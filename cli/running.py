@@ -52,6 +52,13 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Of every random draw.",
 LoadersOption = Annotated[
     int, typer.Option("--workers", help="Reading processes for data that stay on disk.", min=0)
 ]
+MethodOption = Annotated[str, typer.Option("--method", help="pgd, trades, free, fast or natural.")]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", help="Passes over the training images.")]
+BatchOption = Annotated[int | None, typer.Option("--batch", help="Images in a batch, over all processes.")]
+RateOption = Annotated[
+    float | None, typer.Option("--lr", help="Learning rate, for the recipe's own batch size.")
+]
+StepsOption = Annotated[int | None, typer.Option("--steps", help="Steps of the training attack.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -88,6 +95,14 @@ def net_for(file: str, net: str | None, set_: list[str] | None, data: Data) -> N
         gives = show(found.layout.stages[-1].shape)
         raise typer.Exit(fail(f"{found.name} gives {gives}, and {facts.name} has {classes} classes"))
     return found
+
+
+def check_method(method: str) -> None:
+    """A usage error where there is no such way to train."""
+    from robdsl.training import METHODS
+
+    if method not in METHODS:
+        raise typer.BadParameter(f"`{method}` is not one of {', '.join(METHODS)}", param_hint="--method")
 
 
 def device_of(asked: str | None) -> torch.device:

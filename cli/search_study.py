@@ -10,7 +10,19 @@ import typer
 
 from .console import out, plural, show_json
 from .progress import Line
-from .running import DeviceOption, JsonOption, RootOption, device_of, reported
+from .running import (
+    BatchOption,
+    DeviceOption,
+    EpochsOption,
+    JsonOption,
+    MethodOption,
+    RateOption,
+    RootOption,
+    StepsOption,
+    check_method,
+    device_of,
+    reported,
+)
 from .search_work import (
     EmitOption,
     KeepOption,
@@ -176,11 +188,11 @@ def retrain(
     median: Annotated[
         int, typer.Option(help="And so many around the median of all that were measured.", min=0)
     ] = 0,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    method: Annotated[str, typer.Option(help="pgd, trades, free, fast or natural.")] = "pgd",
-    steps: Annotated[int | None, typer.Option(help="Steps of the training attack.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images in a batch.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate, for the recipe's own batch size.")] = None,
+    epochs: EpochsOption = None,
+    method: MethodOption = "pgd",
+    steps: StepsOption = None,
+    batch: BatchOption = None,
+    lr: RateOption = None,
     emit: EmitOption = 10,
     workers: WorkersOption = 1,
     storage: StorageOption = None,
@@ -201,10 +213,9 @@ def retrain(
     from robdsl.search.choosing import spread as evenly
     from robdsl.search.comparison import compare
     from robdsl.search.crew import place_for, run_crew
-    from robdsl.training import METHODS, recipe_for
+    from robdsl.training import recipe_for
 
-    if method not in METHODS:
-        raise typer.BadParameter(f"`{method}` is not one of {', '.join(METHODS)}", param_hint="--method")
+    check_method(method)
     where = device_of(device)
     with reported(), spoken(), open_study(study, storage, name, read_only=False) as opened, Line() as line:
         settings = opened.settings

@@ -10,16 +10,22 @@ import typer
 from .console import out, show_json
 from .progress import Line, show_training
 from .running import (
+    BatchOption,
     DataOption,
     DeviceOption,
+    EpochsOption,
     File,
     JsonOption,
     LoadersOption,
+    MethodOption,
     NetOption,
+    RateOption,
     RootOption,
     SeedOption,
     SetOption,
+    StepsOption,
     amount,
+    check_method,
     command_line,
     device_of,
     is_first,
@@ -32,17 +38,17 @@ from .stopping import TrainingKept, stoppable
 def train(
     file: File,
     data: DataOption = "digits",
-    method: Annotated[str, typer.Option(help="pgd, trades, free, fast or natural.")] = "pgd",
+    method: MethodOption = "pgd",
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="The run's folder.", show_default="runs/NET-DATA-METHOD"),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images in a batch, over all processes.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate, for the recipe's own batch size.")] = None,
+    epochs: EpochsOption = None,
+    batch: BatchOption = None,
+    lr: RateOption = None,
     eps: Annotated[str | None, typer.Option(help="The attack's budget, such as 8/255.")] = None,
     step_size: Annotated[str | None, typer.Option(help="The attack's step, such as 2/255.")] = None,
-    steps: Annotated[int | None, typer.Option(help="The attack's steps.")] = None,
+    steps: StepsOption = None,
     cutout: Annotated[
         int | None, typer.Option(help="Side of a square of zeros in each training image, even.")
     ] = None,
@@ -78,11 +84,10 @@ def train(
     """
     import robdsl
     from robdsl.data import joined, load_data
-    from robdsl.training import METHODS, Event, Started, TensorBoard, recipe_for, tell
+    from robdsl.training import Event, Started, TensorBoard, recipe_for, tell
     from robdsl.training import train as run
 
-    if method not in METHODS:
-        raise typer.BadParameter(f"`{method}` is not one of {', '.join(METHODS)}", param_hint="--method")
+    check_method(method)
     place = device_of(device)
     with reported(), joined(place):
         train_data = load_data(data, data_root, "train")
