@@ -83,6 +83,8 @@ def test_images_beyond_the_box(natural_net: nn.Module) -> None:
     images, labels = digits(32)
     found = preflight(natural_net, images * 1.001 - 0.0005, labels)
     assert codes(found) == ["A102"] and "-0.0005 to 1" in found[0].detail
+    for beyond in (images * 0.5 - 0.001, images * 0.5 + 0.501):  # below alone, above alone
+        assert "A102" in codes(preflight(natural_net, beyond, labels))
     images[0, 0, 0, 0] = torch.nan
     assert "A102" in codes(preflight(natural_net, images, labels))
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import robdsl.attacks
 from robdsl.attacks import (
+    ATTACKS,
     FGSM,
     PGD,
     Attack,
@@ -251,6 +252,37 @@ def test_other_losses_and_starts(natural_net: nn.Module) -> None:
         pgd(natural_net, x, probabilities, loss=kl_divergence, restarts=2)
 
 
+@pytest.mark.parametrize("name", [name for name, attack in ATTACKS.items() if attack.takes_start])
+def test_a_start_is_brought_into_the_budget_before_anything_is_asked(
+    name: str, natural_net: nn.Module
+) -> None:
+    """And one that is unlike the images is refused."""
+    x, y = digits(4)
+    asked: list[Tensor] = []
+
+    class Noting(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            asked.append(images.detach().clone())
+            logits: Tensor = natural_net(images)
+            return logits
+
+    attack = quick(name)
+    attack(Noting(), x, y, start=(x + 0.3), generator=seeded())
+    first = next(
+        images for images in asked if not torch.equal(images, x)
+    )  # apgd_t looks at the clean ones before
+    assert float((first - (x + 8 / 255).clamp(0, 1)).abs().max()) < 1e-6
+    for wrong in (x[:2], x.double()):
+        with pytest.raises(ValueError, match="start must be like the images"):
+            attack(natural_net, x, y, start=wrong)
+
+
+def test_what_manifests_and_reports_need_to_know() -> None:
+    """The name of a loss that is a function, and which attacks ask for logits alone."""
+    assert PGD(loss=kl_divergence).describe()["loss"] == "kl_divergence"
+    assert [name for name, attack in ATTACKS.items() if attack.gradient_free] == ["square"]
+
+
 def test_skipping_fooled_examples_spares_work_and_is_no_weaker(natural_net: nn.Module) -> None:
     x, y = digits(64)
     full = PGD(eps="0.15", steps=20)(natural_net, x, y, generator=seeded())
@@ -334,6 +366,21 @@ def test_models_that_are_no_such_map() -> None:
         (lambda: DeepFool(overshoot=-0.1), "overshoot"),
         (lambda: DeepFool(relaxation=0), "relaxation"),
         (lambda: Square(initial_share=2), "initial_share"),
+        (lambda: Square(initial_share=0), "initial_share"),
+        (lambda: Square(queries=0), "square: queries must be"),
+        (lambda: Square(restarts=0), "restarts must be"),
+        (lambda: DeepFool(steps=0), "steps must be"),
+        (lambda: parse_attack("mi_fgsm", steps=0), "steps must be"),
+        (lambda: parse_attack("apgd_ce", steps=0), "steps must be"),
+        (lambda: parse_attack("apgd_ce", restarts=0), "restarts must be"),
+        (lambda: parse_attack("apgd_ce", loss="margin"), "loss must be"),
+        (lambda: parse_attack("apgd_t", targets=0), "targets must be"),
+        (lambda: parse_attack("fab_t", steps=0), "steps must be"),
+        (lambda: parse_attack("fab_t", targets=0), "targets must be"),
+        (lambda: parse_attack("fab_t", restarts=0), "restarts must be"),
+        (lambda: robdsl.attacks.CWL2(steps=0), "steps must be"),
+        (lambda: robdsl.attacks.CWL2(binary_search_steps=0), "binary_search_steps must be"),
+        (lambda: robdsl.attacks.CWL2(initial_constant=0), "initial_constant"),
         (lambda: AutoAttack(queries=0), "queries must be"),
         (lambda: robdsl.attacks.CWL2(learning_rate=0), "learning_rate"),
     ],

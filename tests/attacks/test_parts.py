@@ -180,6 +180,14 @@ def test_random_starts_fill_the_ball(norm: str) -> None:
     assert float(inner.float().mean()) == pytest.approx(0.25, abs=0.03)
 
 
+def test_a_random_start_without_a_budget_is_no_wider_than_the_box() -> None:
+    """Uniform over a pixel's own range of one to either side, then clipped: half the draws end at an edge."""
+    images = torch.full((4000, 1), 0.5)
+    for eps in (1.0, 1.5, math.inf):
+        start = make_ball("linf", images, eps).random_start(images, Draws(seeded(), images.device))
+        assert float(((start == 0) | (start == 1)).float().mean()) == pytest.approx(0.5, abs=0.03)
+
+
 def test_draws_do_not_depend_on_the_dtype_they_are_rounded_to() -> None:
     device = torch.device("cpu")
     full = Draws(seeded(5), device).uniform(100)

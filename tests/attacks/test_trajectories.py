@@ -149,6 +149,27 @@ def test_apgd_sets_its_step_size_as_the_paper_does(norm: Any) -> None:
     assert {"slow", "stuck"} <= reasons  # each condition was alone the reason somewhere
 
 
+def test_apgd_climbs_dlr_when_asked_to() -> None:
+    """Its first step; cross-entropy would step elsewhere."""
+    elsewhere = 0
+    for seed in range(5):
+        net, image = Wavy(seed, lead=1, frequency=1), picture(seed, 0.6)
+        ways = []
+        for loss in ("ce", "dlr"):
+            start, first = asked_by(APGD(eps="0.01", steps=2, loss=loss), net, image, start=image)[:2]
+            assert torch.equal(start, image)
+            ways.append(first - image)
+
+        def ratio(images: Tensor, net: Wavy = net) -> Tensor:
+            logits = net.logits(images)
+            ordered = logits.sort(dim=1, descending=True).values
+            return (logits[:, 1:].amax(1) - logits[:, 0]) / (ordered[:, 0] - ordered[:, 2])
+
+        assert torch.allclose(ways[1], 0.01 * gradient_of(ratio, image).sign())
+        elsewhere += not torch.allclose(ways[0], ways[1])
+    assert elsewhere
+
+
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize(("overshoot", "relaxation"), [(0.02, 0.5), (0.2, 1.0)])
 def test_deepfool_goes_to_the_nearest_linearized_boundary(
