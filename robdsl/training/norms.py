@@ -24,9 +24,9 @@ class _GatherStatistics(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
-        everyone = own.new_empty(dist.get_world_size() * len(own))
-        dist.all_gather_into_tensor(everyone, own.contiguous())
-        return everyone.view(-1, len(own))
+        everyone = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+        dist.all_gather(everyone, own.contiguous())
+        return torch.stack(everyone)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:

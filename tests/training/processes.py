@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import warnings
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -46,6 +47,7 @@ def run_together(world: int, function: Callable[..., None], *arguments: Any) -> 
 def _alone(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     import torch
 
+    warnings.simplefilter("error")  # as here: what a library is going to drop must not reach a user's terminal
     torch.set_num_threads(1)
     function(*arguments)
 
