@@ -298,6 +298,19 @@ def test_restarts_keep_what_is_fooled(robust_net: nn.Module) -> None:
     assert bool((often.success | ~once.success).all()) and int(often.success.sum()) > int(once.success.sum())
 
 
+def test_square_s_restarts_are_for_those_not_fooled() -> None:
+    class Constant(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.tensor([1.0, 0.0]).repeat(len(images), 1)
+
+    result = Square(queries=4, restarts=2)(
+        Constant(), torch.rand(2, 1, 4, 4), torch.tensor([1, 0]), generator=seeded()
+    )
+    assert result.success.tolist() == [True, False]
+    # Both at first, then three queries for the one that stands; who is fooled? Four for it again, who now? And at last.
+    assert result.forward_images == (2 + 3) + 2 + 4 + 1 + 2
+
+
 def test_autoattack_says_which_attack_did_it(robust_net: nn.Module) -> None:
     x, y = digits(48)
     attack = AutoAttack(eps="0.2", steps=10, targets=3, queries=30)

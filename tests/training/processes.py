@@ -47,7 +47,9 @@ def run_together(world: int, function: Callable[..., None], *arguments: Any) -> 
 def _alone(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     import torch
 
-    warnings.simplefilter("error")  # as here: what a library is going to drop must not reach a user's terminal
+    warnings.simplefilter(
+        "error"
+    )  # as here: what a library is going to drop must not reach a user's terminal
     torch.set_num_threads(1)
     function(*arguments)
 
