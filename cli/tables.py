@@ -48,8 +48,8 @@ def tables(
 ) -> None:
     """Train and attack every net of the paper's Tables 1, 2 and 4; the same command goes on after any interruption.
 
-    With --data cifar10 these are the paper's tables. On digits the nets are far smaller, are trained briefly and attacked
-    on 100 images, and the tables say so.
+    With --data cifar10 these are the paper's tables. On digits the nets are far smaller, are trained briefly for twice the
+    paper's budget and attacked on 100 images, and the tables say so.
 
     Example: robdsl tables --data digits --only robnet_small
     """
