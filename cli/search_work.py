@@ -197,11 +197,11 @@ class Show:
 def progress_line(status: Status) -> str:
     """How far a study is, in one line."""
     if not status.supernet:
-        return (
-            "the supernet is being trained"
-            if "supernet" in status.working
-            else "the supernet is not trained yet"
-        )
+        if "supernet" not in status.working:
+            return "the supernet is not trained yet"
+        now = status.training
+        far = "" if now is None else f": epoch {now.epoch + 1}/{now.epochs}, {clock(now.seconds_left)} left"
+        return f"the supernet is being trained{far}"
     said = [f"{status.drawn:,} of {status.target:,} drawn", f"{status.measured:,} measured"]
     said += [f"{count:,} {state}" for state, count in status.states.items() if state != "sampled"]
     return ", ".join(said)

@@ -16,6 +16,7 @@ from robdsl.graph.net import Net
 from robdsl.search.errors import SearchError
 from robdsl.search.events import Listener, Training
 from robdsl.search.examine import Examiner
+from robdsl.search.leases import BEAT
 from robdsl.search.settings import read_settings
 from robdsl.search.study import Study
 from robdsl.search.supernet.fsp import fsp_distances
@@ -24,12 +25,17 @@ from robdsl.search.supernet.norms import recompute_batch_norm
 from robdsl.search.supernet.paths import PathName
 from robdsl.search.supernet.supernet import Supernet
 from robdsl.search.supernet.training import train_supernet
+from robdsl.training import BatchDone
+from robdsl.training import Event as TrainingEvent
 from robdsl.weights import MisfitError, load_weights
 
 if TYPE_CHECKING:
     from robdsl.search.bench import Place
 
 _WEIGHTS = "last.safetensors"
+
+#: The study's attribute with how far the training of the supernet is.
+TRAINING = "supernet_training"
 
 
 def make_heritage(study: Study, place: Place, tell: Listener) -> dict[str, Any]:
@@ -48,11 +54,26 @@ def make_heritage(study: Study, place: Place, tell: Listener) -> dict[str, Any]:
         study.folder / "supernet",
         paths=cast("PathName", study.settings.paths),
         device=place.device,
-        events=lambda event: tell(Training("supernet", event)),
+        events=_Told(study, tell),
         command="robdsl search",
         workers=place.readers,
     )
     return {"weights": file_hash(result.last), "seconds": time.perf_counter() - began}
+
+
+class _Told:
+    """Passes on what a training run tells, and notes how far it is with the trials, for who looks from outside."""
+
+    def __init__(self, study: Study, tell: Listener) -> None:
+        self._study, self._tell = study, tell
+        self._noted = -BEAT
+
+    def __call__(self, event: TrainingEvent) -> None:
+        self._tell(Training("supernet", event))
+        if isinstance(event, BatchDone) and time.monotonic() - self._noted >= BEAT:
+            self._noted = time.monotonic()
+            facts = {"epoch": event.epoch, "epochs": event.epochs, "seconds_left": event.seconds_left}
+            self._study.set_attribute(TRAINING, facts)
 
 
 def adopt_heritage(study: Study, other: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from robdsl.evaluation import Json
 from robdsl.search.choosing import chosen_for_finetuning, ranked
 from robdsl.search.correlation import Correlation, between_stages
+from robdsl.search.heritage import TRAINING
 from robdsl.search.study import Study, Trial
 
 
@@ -35,12 +36,28 @@ class Found:
 
 
 @dataclass(frozen=True)
+class SupernetTraining:
+    """How far a supernet's training is.
+
+    Attributes:
+        epoch: from 0.
+        epochs: how many there are.
+        seconds_left: an estimate.
+    """
+
+    epoch: int
+    epochs: int
+    seconds_left: float
+
+
+@dataclass(frozen=True)
 class Status:
     """A study as it stands.
 
     Attributes:
         name, url: of the study.
         supernet: whether it is trained.
+        training: how far its training is, where some worker is at it and has said so.
         target: how many architectures shall be drawn.
         drawn, duplicates: how many were, and how many of these repeat an earlier one.
         measured: how many are, with inherited weights.
@@ -58,6 +75,7 @@ class Status:
     name: str
     url: str
     supernet: bool
+    training: SupernetTraining | None
     target: int
     drawn: int
     duplicates: int
@@ -79,6 +97,7 @@ class Status:
             "failures": dict(self.failures),
             "working": dict(self.working),
             "best": None if self.best is None else vars(self.best) | {},
+            "training": None if self.training is None else vars(self.training) | {},
             "correlations": {name: each.to_json() for name, each in self.correlations.items()},
         }
 
@@ -97,7 +116,7 @@ def status_of(study: Study, *, with_correlations: bool = True) -> Status:
     for each in known:
         states[each.state] = states.get(each.state, 0) + 1
     chosen = chosen_for_finetuning(trials, targets)
-    working = study.leases.held()
+    working, attributes = study.leases.held(), study.attributes()
     unmeasured = [each for each in known if not each.measured and not each.finished]
     unjudged = [each for each in chosen if not each.finished and each.state in ("sampled", "finetuned")]
     rows = study.rows()
@@ -108,7 +127,8 @@ def status_of(study: Study, *, with_correlations: bool = True) -> Status:
     return Status(
         name=study.name,
         url=study.url,
-        supernet="supernet" in study.attributes(),
+        supernet="supernet" in attributes,
+        training=_training(attributes) if "supernet" in working else None,
         target=targets.trials,
         drawn=len(drawn),
         duplicates=len(drawn) - len(known),
@@ -122,6 +142,14 @@ def status_of(study: Study, *, with_correlations: bool = True) -> Status:
         correlations=between_stages(rows) if with_correlations else {},
         finished=finished,
     )
+
+
+def _training(attributes: Mapping[str, Any]) -> SupernetTraining | None:
+    try:
+        said = attributes[TRAINING]
+        return SupernetTraining(int(said["epoch"]), int(said["epochs"]), float(said["seconds_left"]))
+    except (KeyError, TypeError, ValueError):
+        return None  # nothing is said yet, or nothing that we would have
 
 
 def best_of(rows: Sequence[Mapping[str, Any]]) -> Found | None:

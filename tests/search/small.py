@@ -11,7 +11,7 @@ import torch
 from robdsl.graph.load import load_space
 from robdsl.graph.net import Space
 from robdsl.search.bench import Place
-from robdsl.search.events import Event
+from robdsl.search.events import Event, Listener
 from robdsl.search.settings import Settings, Targets
 from robdsl.search.space_file import plain_parameters
 from robdsl.search.study import Study, create_study, open_study
@@ -110,11 +110,21 @@ def begin(
     )
 
 
-def work(study: Study, stages: tuple[StageName, ...] = STAGES, keep_weights: bool = False) -> list[Event]:
+def work(
+    study: Study,
+    stages: tuple[StageName, ...] = STAGES,
+    keep_weights: bool = False,
+    tell: Listener = lambda event: None,
+) -> list[Event]:
     """Work in this process; what was told."""
     told: list[Event] = []
+
+    def listen(event: Event) -> None:
+        told.append(event)
+        tell(event)
+
     place = Place(blobs(), blobs(24, 1), torch.device("cpu"), 0, keep_weights)
-    Worker(study, place, told.append).run(stages)
+    Worker(study, place, listen).run(stages)
     return told
 
 

@@ -17,11 +17,12 @@ from robdsl.evaluation import right, right_under
 from robdsl.graph.load import check_file
 from robdsl.search import Place, SearchError, emit, open_study, read_bank, retrain, status_of
 from robdsl.search.choosing import ranked, spread
-from robdsl.search.events import Event, StageDone, TrialDone
+from robdsl.search.events import Event, StageDone, Training, TrialDone
 from robdsl.search.filtering import flow_score
 from robdsl.search.supernet.fsp import fsp_distances
 from robdsl.search.supernet.norms import recompute_batch_norm
 from robdsl.search.supernet.supernet import Supernet
+from robdsl.training import EpochDone
 from tests.search.small import begin, blobs, outcome, recipe, settings, work
 
 
@@ -155,6 +156,20 @@ def test_stages_one_by_one_end_as_all_at_once(searched: tuple[Path, list[Event]]
         with open_study(searched[0]) as whole:
             assert outcome(parts) == outcome(whole)
         assert not list((tmp_path / "s" / "finetuned").iterdir())
+
+
+def test_how_far_the_supernet_is_can_be_seen_from_outside(tmp_path: Path) -> None:
+    with begin(tmp_path / "s", 1) as study, open_study(tmp_path / "s") as outside:
+        seen = []
+
+        def look(event: Event) -> None:
+            if isinstance(event, Training) and isinstance(event.event, EpochDone):
+                seen.append(status_of(outside).training)
+
+        work(study, ("supernet",), tell=look)
+        assert [(each.epoch, each.epochs) for each in seen if each is not None] == [(0, 2), (0, 2)]
+        assert all(each is not None and each.seconds_left > 0 for each in seen)
+        assert status_of(outside).training is None, "it is trained"
 
 
 def test_weights_that_were_left_elsewhere_are_missed(tmp_path: Path) -> None:
