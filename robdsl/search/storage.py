@@ -35,6 +35,9 @@ _SILENCE = 60
 #: The largest SQLite file that is read: a stranger's is not believed to be small.
 MAX_DATABASE = 4 << 30
 
+#: What the server calls a transaction that it ended for silence: this process was stopped, or had no share of the processor.
+_WAS_IDLE = "25P03"
+
 #: Tells our locks on a server from those of others; any number would do.
 _LOCKS = 0x0B0D51
 
@@ -174,9 +177,10 @@ def _passes(error: SearchError) -> bool:
     cause = error.__cause__
     if isinstance(cause, optuna.exceptions.StorageInternalError):
         cause = cause.__cause__
-    # SQLite has waited already, inside.
-    return isinstance(cause, sql.exc.OperationalError | sql.exc.InterfaceError) and not isinstance(
-        cause.orig, sqlite3.Error
+    if not isinstance(cause, sql.exc.DBAPIError) or isinstance(cause.orig, sqlite3.Error):
+        return False  # SQLite has waited already, inside
+    return isinstance(cause, sql.exc.OperationalError | sql.exc.InterfaceError) or (
+        getattr(cause.orig, "sqlstate", None) == _WAS_IDLE
     )
 
 

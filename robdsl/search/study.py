@@ -209,8 +209,8 @@ class Study:
         self._change(trial, claim, {}, TrialState.RUNNING)
 
     def set_facts(self, trial: Trial, facts: Mapping[str, Any], claim: Claim) -> None:
-        """Write facts of a trial that is not finished."""
-        self._change(trial, claim, facts)
+        """Write facts of a trial that is not finished, on which nobody works for now."""
+        self._change(trial, claim, facts, TrialState.WAITING)
 
     def finish(
         self, trial: Trial, state: TrialState, facts: Mapping[str, Any], claim: Claim | None = None
@@ -227,7 +227,7 @@ class Study:
         trial: Trial,
         claim: Claim | None,
         facts: Mapping[str, Any],
-        state: TrialState | None = None,
+        state: TrialState,
         values: list[float] | None = None,
     ) -> None:
         def write(storage: optuna.storages.RDBStorage) -> None:
@@ -237,8 +237,7 @@ class Study:
                 raise LeaseLostError(f"trial {trial.number} was finished by another worker")
             for name, value in facts.items():
                 storage.set_trial_user_attr(trial.id, name, value)
-            if state is not None:
-                storage.set_trial_state_values(trial.id, state, values)
+            storage.set_trial_state_values(trial.id, state, values)
 
         self._write(write, claim)
 

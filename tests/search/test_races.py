@@ -49,6 +49,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 with study.leases.claimed(f"filter/{trial.number}") as claim:
                     assert claim is not None
                     bench.measure(trial, claim)
+        states = {each.state for each in study.frozen()}
+        assert TrialState.RUNNING not in states, "nobody works on what is measured"
     return folder
 
 
@@ -235,6 +237,7 @@ def test_a_server_may_be_away_for_a_while() -> None:
     away = [
         complaint(sql.exc.OperationalError, psycopg.errors.DeadlockDetected("deadlock detected")),
         complaint(sql.exc.OperationalError, psycopg.OperationalError("connection refused")),
+        complaint(sql.exc.InternalError, psycopg.errors.IdleInTransactionSessionTimeout("was idle")),
         complaint(sql.exc.InterfaceError, psycopg.InterfaceError("connection is closed")),
     ]
     left = list(away)
