@@ -13,7 +13,8 @@ round's ratio:
 - Sub-networks evaluated per hour as `robdsl search` does it (`Examiner`: the net built, its weights taken from the
   supernet's file, batch-norm statistics, the net frozen, attacked), against the naive way, which attacks the net as it was
   built; and how many images each gets right, which must be the same up to rounding.
-- Training on one process and on two, started by torchrun, each with one thread.
+- Training on one process and on two, each with one thread. They are started as torchrun would, but in this session:
+  torchrun gives each a session of its own, and with it another standing with the system's scheduler.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -184,16 +186,31 @@ def _scaling(options: argparse.Namespace) -> dict[str, float]:
     found: dict[str, float] = {}
     for processes in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
-            launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
             own = ["-m", "benchmarks.bench_supernet", "--worker", folder]
             sizes = [
                 f"--{name}={getattr(options, name)}"
                 for name in ("space", "width", "layers", "batch", "steps")
             ]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            subprocess.run(
-                [sys.executable, "-m", *launcher, *own, *sizes, "--threads=1"], env=environment, check=True
-            )
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+            common = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            started = [
+                subprocess.Popen(
+                    [sys.executable, *own, *sizes, "--threads=1"],
+                    env={
+                        **os.environ,
+                        **common,
+                        "OMP_NUM_THREADS": "1",
+                        "RANK": str(rank),
+                        "LOCAL_RANK": str(rank),
+                    },
+                )
+                for rank in range(processes)
+            ]
+            codes = [each.wait() for each in started]
+            if any(codes):
+                raise RuntimeError(f"training on {processes} processes failed")
             lines = (Path(folder) / "history.jsonl").read_text().splitlines()
             speeds = [json.loads(line)["images_per_second"] for line in lines]
             found[str(processes)] = max(speeds)

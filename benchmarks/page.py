@@ -43,6 +43,7 @@ def page() -> str:
         ("Training beside a plain loop", "training", _training),
         ("How strong the attacks are", "strength", _strength),
         ("What a search of digits finds", "demo_search", _demo_search),
+        ("The supernet", "supernet_w4_l3_cpu", _supernet),
     ):
         record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
@@ -221,6 +222,29 @@ def _demo_search(record: Mapping[str, Any]) -> Iterator[str]:
         rows.append([space, *told])
     pairs = next(iter(record["spaces"].values()))["correlations"]
     yield from _table(["Kendall's tau", *(pair.replace("-", " and ") for pair in pairs)], rows)
+
+
+def _supernet(record: Mapping[str, Any]) -> Iterator[str]:
+    step, evaluated = record["step"], record["evaluation"]
+    space = f"{record['space']}, width {record['parameters']['width']}, {record['parameters']['layers']} layers"
+    yield (
+        f"{space}. A step of adversarial training with another sub-network each time takes "
+        f"{step['supernet_over_plain']:.3f} times the step of that sub-network compiled alone "
+        f"({step['plain_ms']:.0f} ms, {step['pairs']} pairs)."
+    )
+    yield ""
+    yield (
+        f"Sub-networks evaluated an hour: {evaluated['search_per_hour']:,.0f}, and {evaluated['naive_per_hour']:,.0f} "
+        f"where each is built and attacked unfrozen: {evaluated['ratio']:.2f} times as many."
+    )
+    if "scaling" in record:
+        scaling = record["scaling"]
+        yield ""
+        yield (
+            f"Images a second in training: {scaling['1']:.1f} on one process with one thread, {scaling['2']:.1f} on two: "
+            f"{scaling['ratio']:.2f} times. The processes meet at every batch norm, forward and backward, about a thousand "
+            "times a step; other work ran on the same cores, and each meeting waits until both have their turn."
+        )
 
 
 def main() -> int:
