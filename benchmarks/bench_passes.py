@@ -5,9 +5,11 @@
 ``attack``: RobNet-free in the form in which it was published (every edge a module, `x * 0` for empty ones, Python's `sum`, a
 ReLU for every edge) against `robdsl.compile` and `robdsl.freeze`, with images as they come (NCHW) and channels last.
 ``training``: the same in a step of training. ``nets``: the other nets that are shipped, plain, compiled and frozen.
-``inductor``: `torch.compile` of each distinct cell of the frozen model. All variants of a table run in turn, in one process;
-ratios are medians of each round's. Memory is kept by the allocator (`MALLOC_MMAP_THRESHOLD_` and
-`MALLOC_TRIM_THRESHOLD_`), or page faults distort everything; the program starts itself again with them.
+``inductor``: `torch.compile` of each distinct cell of the frozen model. ``profile``: where the time of a frozen step goes.
+
+All variants of a table run in turn, in one process; ratios are medians of each round's. Memory is kept by the allocator
+(`MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_`), or page faults distort everything; the program starts itself again
+with them.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -66,6 +69,7 @@ def main() -> None:
         "training": _training,
         "nets": _nets,
         "inductor": _inductor,
+        "profile": _profile,
     }
     runs = []
     for threads in options.threads:
@@ -80,7 +84,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=["attack", "training", "nets", "inductor"])
+    parser.add_argument("part", choices=["attack", "training", "nets", "inductor", "profile"])
     parser.add_argument("--batch", type=int, default=32, help="images in a step of RobNet-free (32)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads (1 2)")
@@ -207,6 +211,45 @@ def _inductor(options: argparse.Namespace, threads: int) -> Results:
         "seconds": _medians(seconds),
         "over_published_channels_last": over,
     }
+
+
+def _profile(options: argparse.Namespace, threads: int) -> Results:
+    """The time within each kind of library function, as torch's profiler tells it."""
+    net = robdsl.load("robnet_free")
+    step = partial(_step, robdsl.freeze(robdsl.compile(net, seed=0)), _images(net, options.batch, last=False))
+    for _ in range(3):
+        step()  # until the allocator has what a step needs
+    with torch.profiler.profile(record_shapes=True) as profile:
+        for _ in range(options.rounds):
+            step()
+    seconds: dict[str, float] = defaultdict(float)
+    for event in profile.key_averages(group_by_input_shape=True):
+        seconds[_kind(event.key, event.input_shapes)] += event.self_cpu_time_total / 1e6 / options.rounds
+    whole = sum(seconds.values())
+    shares = {name: each / whole for name, each in sorted(seconds.items(), key=lambda each: -each[1])}
+    print(
+        f"\nRobNet-free frozen, batch {options.batch}, threads {threads}, {1000 * whole:.0f} ms under the profiler"
+    )
+    for name, share in shares.items():
+        print(f"  {name:26} {share:6.1%}")
+    return {"batch": options.batch, "seconds": whole, "shares": shares}
+
+
+def _kind(name: str, shapes: Sequence[Sequence[int]]) -> str:
+    """What a library function does in a frozen net."""
+    if name in ("aten::mkldnn_convolution", "aten::convolution_backward"):
+        way, weight = ("forward", shapes[1]) if "mkldnn" in name else ("back", shapes[2])
+        kind = "pointwise" if weight[2] == 1 else "depthwise" if weight[1] == 1 else "other"
+        return f"{kind} convolutions, {way}"
+    for kind, names in (
+        ("sums", ("add", "add_")),
+        ("ReLUs", ("relu", "relu_", "clamp_min", "clamp_min_", "threshold_backward")),
+        ("concatenations", ("cat",)),
+        ("copies and zeros", ("copy_", "fill_", "zero_")),
+    ):
+        if name.removeprefix("aten::") in names:
+            return kind
+    return "other"
 
 
 def _measured(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
