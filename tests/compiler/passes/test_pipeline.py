@@ -71,8 +71,9 @@ def test_compile_refuses_passes_of_evaluation() -> None:
 def test_compile_keeps_keys_spans_and_sharing() -> None:
     net = robdsl.load("robnet_large", width=4)
     plain, model = (robdsl.compile(net, seed=0, passes=passes) for passes in ((), TRAIN_PIPELINE))
-    assert list(model.state_dict()) == list(plain.state_dict())
-    assert all(torch.equal(each, plain.state_dict()[key]) for key, each in model.state_dict().items())
+    state = plain.state_dict()
+    assert list(model.state_dict()) == list(state)
+    assert all(torch.equal(each, state[key]) for key, each in model.state_dict().items())
     kinds = [{type(each) for name, each in one.named_children() if "cell" in name} for one in (plain, model)]
     assert len(kinds[0]) == len(kinds[1]) < 12
     shown = model.get_submodule("robnet_cell_1")
