@@ -36,8 +36,9 @@ SMALL: Mapping[str, int] = {"width": 4, "layers": 6, "cells": 2, "classes": 3, "
 
 
 def small(given: Mapping[str, object]) -> dict[str, Any]:
-    """The small values of some parameters."""
-    return {name: value for name, value in SMALL.items() if name in given}
+    """The small values of some parameters; of cells with two reductions among them, the two alone."""
+    values = {name: value for name, value in SMALL.items() if name in given}
+    return values | {"first": 0, "second": 1} if {"first", "second"} <= given.keys() else values
 
 
 def small_net(name: str) -> Net:
