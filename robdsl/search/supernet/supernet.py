@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from robdsl.compiler import compile
 from robdsl.compiler.lowered_module import ROB_NET
+from robdsl.compiler.modules import channels_last
 from robdsl.compiler.names import module_path
 from robdsl.graph.cell import Cell
 from robdsl.graph.layout import Layout
@@ -92,8 +93,8 @@ class Supernet(nn.Module):
             program.plan = plan_cell(cell, choices[number])
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, classes), through what is chosen."""
-        return self._walk.run(images)
+        """(N, C, H, W) to (N, classes), through what is chosen; maps lie as in a compiled net (the pass `channels-last`)."""
+        return self._walk.run(channels_last(images))
 
     def computed(self) -> Iterator[nn.Module]:
         """The modules that a forward runs now (and those inside stages with nothing to choose)."""
