@@ -187,8 +187,7 @@ def search(
         raise typer.BadParameter("name the space to search, such as cell-free", param_hint="--space")
     from robdsl.attacks import to_fraction
     from robdsl.data import canonical_name, joined
-    from robdsl.search import Settings, Targets, create_study
-    from robdsl.search.crew import place_for
+    from robdsl.search import Place, Settings, Targets, create_study
     from robdsl.search.heritage import adopt_heritage
     from robdsl.search.recipes import finetune_recipe
     from robdsl.search.settings import read_settings, with_changes
@@ -200,7 +199,7 @@ def search(
         data_name = canonical_name(data)
         if not 0 < val_fraction < 1:
             raise typer.BadParameter("a share lies between 0 and 1", param_hint="--val-fraction")
-        splits = () if plan else _splits(data_name, data_root, val_fraction)
+        splits: tuple[Data, ...] = () if plan else _splits(data_name, data_root, val_fraction)
         known = _space_for(space, set_, data_name, splits)
         folder = output or Path("runs") / f"search-{known.name}-{data_name}"
         try:
@@ -247,7 +246,8 @@ def search(
         with create_study(folder, study_settings, known, targets, storage, name) as study:
             if supernet_from is not None:
                 adopt_heritage(study, supernet_from)
-            place = place_for(study_settings, data_root, where, readers=readers, keep_weights=keep_weights)
+            train, held = splits
+            place = Place(train, held, where, readers, keep_weights)
             carry_out(
                 study,
                 place,

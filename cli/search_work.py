@@ -88,7 +88,9 @@ def carry_out(
 
             Worker(study, place, show).run(at_work)
         elif at_work:
-            _with_crew(study, place, at_work, workers, storage, data_root, show)
+            from robdsl.search.crew import run_crew
+
+            run_crew(job_for(study, place, at_work, workers, storage, data_root), workers, show.look)
         files = write_best(study, emit) if "emit" in asked else []
     if not is_first():
         return
@@ -99,20 +101,6 @@ def carry_out(
     show_status(status)
     for path in files:
         out.print(f"emitted: {path}", markup=False)
-
-
-def _with_crew(
-    study: Study,
-    place: Place,
-    stages: tuple[Any, ...],
-    workers: int,
-    storage: str | None,
-    data_root: Path | None,
-    show: Show,
-) -> None:
-    from robdsl.search.crew import run_crew
-
-    run_crew(job_for(study, place, stages, workers, storage, data_root), workers, show.look)
 
 
 def job_for(
@@ -177,9 +165,9 @@ class Show:
 
     def retrained(self, numbers: Sequence[int]) -> None:
         """Shows how many of some trials were trained from scratch, by workers elsewhere."""
-        done = len(set(numbers) & set(self._study.scratch()))
         if time.monotonic() - self._looked >= _LOOK:
             self._looked = time.monotonic()
+            done = len(set(numbers) & set(self._study.scratch()))
             self._line.passing(f"retrain: {done}/{len(numbers)}")
 
     def _look(self) -> Status:
