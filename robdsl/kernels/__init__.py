@@ -12,12 +12,14 @@ from robdsl.kernels.fsp import fsp_distance, fsp_gram
 from robdsl.kernels.nodes import node_sum
 from robdsl.kernels.pair import separable_pair
 from robdsl.kernels.pgd import pgd_step_
+from robdsl.kernels.pointwise_fan import pointwise_fan
 from robdsl.kernels.precision import DEFAULT_PRECISION, Precision
 from robdsl.kernels.separable import separable_stage, separable_statistics, separable_sum
+from robdsl.kernels.separable_fan import separable_fan
 from robdsl.kernels.weight_gradients import separable_weight_gradients
 
 __all__ = [
     "DEFAULT_PRECISION", "Availability", "Precision", "available", "fsp_distance", "fsp_gram", "node_sum",
-    "pgd_step_", "separable_pair", "separable_stage", "separable_statistics", "separable_sum",
-    "separable_weight_gradients",
+    "pgd_step_", "pointwise_fan", "separable_fan", "separable_pair", "separable_stage", "separable_statistics",
+    "separable_sum", "separable_weight_gradients",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Sums of separable stages in plain torch: what kernels are held to, and what runs where they do not."""
+"""Sums and fans of separable stages in plain torch: what kernels are held to, and what runs where they do not."""
 
 from __future__ import annotations
 
@@ -54,15 +54,46 @@ def input_gradients(
     gradient: Tensor, packed: Tensor, depthwise: Tensor, pointwise: Tensor, size: tuple[int, int], stride: int
 ) -> list[Tensor]:
     """The gradient to each x, in at least float32."""
-    k, channels = depthwise.shape[:2]
-    gradient = wide(gradient)
+    return [
+        torch.where(unpack_bits(bits, len(d)), _transposed(wide(gradient), d, p, size, stride), 0)
+        for bits, d, p in zip(packed, wide(depthwise), wide(pointwise), strict=True)
+    ]
+
+
+def _transposed(
+    gradient: Tensor, depthwise: Tensor, pointwise: Tensor, size: tuple[int, int], stride: int
+) -> Tensor:
+    """The transpose of one term without its ReLU, to maps of `size`."""
     lost = [size[i] - 1 - (gradient.shape[2 + i] - 1) * stride for i in range(2)]
-    results = []
-    for term in range(k):
-        inner = _pointwise(gradient, wide(pointwise[term]).t())
-        full = F.conv_transpose2d(inner, wide(depthwise[term]).unsqueeze(1), None, stride, 1, lost, channels)
-        results.append(torch.where(unpack_bits(packed[term], channels), full, 0))
-    return results
+    inner = _pointwise(gradient, pointwise.t())
+    return F.conv_transpose2d(inner, depthwise.unsqueeze(1), None, stride, 1, lost, len(depthwise))
+
+
+def fan_forward(
+    x: Tensor, depthwise: Tensor, pointwise: Tensor, bias: Tensor | None, stride: int
+) -> list[Tensor]:
+    """Each stage of one map, in at least float32."""
+    biases = [None] * len(depthwise) if bias is None else bias
+    return [
+        forward([x], d[None], p[None], b, (), stride)
+        for d, p, b in zip(depthwise, pointwise, biases, strict=True)
+    ]
+
+
+def fan_input_gradient(
+    gradients: Sequence[Tensor],
+    packed: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    size: tuple[int, int],
+    stride: int,
+) -> Tensor:
+    """The gradient to the map that all stages read, in at least float32."""
+    parts = [
+        _transposed(wide(gradient), d, p, size, stride)
+        for gradient, d, p in zip(gradients, wide(depthwise), wide(pointwise), strict=True)
+    ]
+    return torch.where(unpack_bits(packed[0], depthwise.shape[1]), torch.stack(parts).sum(0), 0)
 
 
 def weight_gradients(

@@ -73,6 +73,49 @@ def test_both_stages(stride: int) -> None:
     same(found, expected + addend, [x, addend])
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("used", [[0, 1, 2], [0, 2], [1]])
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_fan_of_stages(stride: int, used: list[int], biased: bool) -> None:
+    """Where not all results are used, too: the others take no part on the way back."""
+    x, d, w = draw(2, 5, 6, 7), draw(3, 5, 3, 3), draw(3, 9, 5)
+    b = draw(3, 9) if biased else None
+    outs = kernels.separable_fan(x, d, w, b, stride)
+    assert all(out.is_contiguous(memory_format=torch.channels_last) for out in outs)
+    expected = [plain_stage(x, d[e], w[e], None if b is None else b[e], stride) for e in used]
+    leaves = [x, d, w] if b is None else [x, d, w, b]
+    same(torch.cat([outs[e] for e in used]), torch.cat(expected), leaves)
+
+
+@pytest.mark.parametrize("used", [[0, 1], [1]])
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_fan_of_pointwise_convolutions(used: list[int], biased: bool) -> None:
+    xs = [draw(2, 5, 4, 3).detach().roll(k).requires_grad_() for k in range(3)]
+    w, b = draw(2, 7, 15), draw(2, 7) if biased else None
+    outs = kernels.pointwise_fan(xs, w, b)
+    assert all(out.is_contiguous(memory_format=torch.channels_last) for out in outs)
+    whole = F.relu(torch.cat(xs, 1))
+    expected = [F.conv2d(whole, w[e, :, :, None, None], None if b is None else b[e]) for e in used]
+    leaves = [*xs, w] if b is None else [*xs, w, b]
+    same(torch.cat([outs[e] for e in used]), torch.cat(expected), leaves)
+
+
+def test_fans_of_frozen_weights() -> None:
+    x, y = draw(2, 5, 4, 3), draw(2, 5, 4, 3).detach().roll(1)
+    d, w = draw(2, 5, 3, 3, grad=False), draw(2, 7, 5, grad=False)
+    expected = plain_stage(x, d[1], w[1], None, 1)
+    same(kernels.separable_fan(x, d, w)[1], expected, [x])
+    w = draw(2, 7, 10, grad=False)
+    expected = F.conv2d(F.relu(torch.cat([y, x], 1)), w[1, :, :, None, None])
+    same(kernels.pointwise_fan([y, x], w)[1], expected, [x])
+
+
+def test_results_of_a_fan_share_no_memory() -> None:
+    x, d, w = draw(1, 4, 3, 3), *weights_of(4, 4, 3, torch.float64)
+    for outs in (kernels.separable_fan(x, d, w), kernels.pointwise_fan([x], w)):
+        assert len({out.untyped_storage().data_ptr() for out in outs}) == 3
+
+
 @pytest.mark.parametrize("rectify", [False, True])
 def test_node_sums(rectify: bool) -> None:
     xs = [draw(2, 11, 3, 4).detach().roll(i).requires_grad_() for i in range(3)]
@@ -138,6 +181,21 @@ CHECKED: dict[str, Callable[[], tuple[Any, ...]]] = {
         draw(2, 4, 5, 3, dtype=torch.float32), draw(4, 3, 3, dtype=torch.float32), draw(6, 4, dtype=torch.float32), 2,
         "ieee",
     ),
+    "separable_fan": lambda: (
+        draw(2, 4, 5, 3, dtype=torch.float32), *weights_of(4, 6, 3), draw(3, 6, dtype=torch.float32), 2, "tf32x3", True,
+    ),
+    "separable_fan_input_gradient": lambda: (
+        [draw(2, 6, 3, 2, dtype=torch.float32, grad=False) for _ in range(2)],
+        torch.full((1, 2, 5, 3, 1), 7, dtype=torch.uint8), *weights_of(4, 6, 2), 5, 3, 2, "ieee",
+    ),
+    "pointwise_fan": lambda: (
+        [draw(2, 4, 5, 3, dtype=torch.float32) for _ in range(3)], draw(2, 6, 12, dtype=torch.float32),
+        draw(2, 6, dtype=torch.float32), "ieee", True,
+    ),
+    "pointwise_fan_input_gradients": lambda: (
+        [draw(2, 6, 5, 3, dtype=torch.float32, grad=False) for _ in range(2)],
+        torch.full((3, 2, 5, 3, 1), 7, dtype=torch.uint8), draw(2, 6, 12, dtype=torch.float32, grad=False), 3, "ieee",
+    ),
     "separable_pair": lambda: (
         draw(2, 4, 5, 3, dtype=torch.float32), *weights_of(4, 6), None, *weights_of(6, 5), None, [], 1, "ieee", True,
     ),
@@ -187,6 +245,14 @@ DIFFERENTIATED: dict[str, tuple[Callable[..., Any], Callable[[], tuple[Tensor, .
     "separable_statistics": (
         lambda x, d, w: kernels.separable_statistics(x, d, w, 2), lambda: (draw(2, 3, 4, 3), draw(3, 3, 3), draw(2, 3)),
     ),
+    "separable_fan": (
+        lambda x, d, w, b: tuple(kernels.separable_fan(x, d, w, b, stride=2)),
+        lambda: (draw(1, 3, 4, 3), draw(2, 3, 3, 3), draw(2, 2, 3), draw(2, 2)),
+    ),
+    "pointwise_fan": (
+        lambda x, y, w, b: tuple(kernels.pointwise_fan([x, y], w, b)),
+        lambda: (draw(1, 3, 4, 3), draw(1, 3, 4, 3).detach().roll(1).requires_grad_(), draw(2, 2, 6), draw(2, 2)),
+    ),
     "separable_pair": (_pair, lambda: (draw(1, 3, 4, 3), draw(1, 2, 2, 2))),
     "node_sum": (
         lambda x, y, s, b: kernels.node_sum([x, y], s, b, rectify=True),
@@ -227,6 +293,17 @@ def test_what_does_not_fit_is_refused() -> None:
         (lambda: kernels.separable_stage(x, d, w, stride=3), "stride must be 1 or 2"),
         (lambda: kernels.separable_stage(x, d, w, precision="fp8"), "precision must be one of"),
         (lambda: kernels.separable_sum([], d[None], w[None]), "at least one input"),
+        (lambda: kernels.separable_fan(x, d[:0, None], w[:0, None]), "at least one stage"),
+        (lambda: kernels.separable_fan(x, d[None, :3], w[None]), "depthwise weights must be"),
+        (lambda: kernels.separable_fan(x, d[None], w[None, :, :3]), "pointwise weights must be"),
+        (lambda: kernels.separable_fan(x, d[None], w[None], w[:1]), "bias must be"),
+        (lambda: kernels.separable_fan(x, d[None], w[None], stride=3), "stride must be 1 or 2"),
+        (lambda: kernels.separable_fan(x, d[None], w[None], precision="fp8"), "precision must be one of"),
+        (lambda: kernels.pointwise_fan([], w[None]), "at least one map"),
+        (lambda: kernels.pointwise_fan([x, x[:, :2]], w[None]), "all of one shape"),
+        (lambda: kernels.pointwise_fan([x, x], w[None]), r"must be \(E, O, 8\)"),
+        (lambda: kernels.pointwise_fan([x], w[None], w[:1]), "bias must be"),
+        (lambda: kernels.pointwise_fan([x], w[None], precision="fp8"), "precision must be one of"),
         (lambda: kernels.separable_pair(x, d, w, None, d, w, None), "second stage of 6 channels"),
         (lambda: kernels.node_sum([x, x[:, :2]]), "all of one shape"),
         (lambda: kernels.node_sum([x], torch.ones(2, 4)), "scales must be"),
@@ -250,3 +327,7 @@ def test_no_mask_is_kept_where_nobody_asks_for_a_gradient() -> None:
         assert not kernels.separable_sum([x], d, w).requires_grad
     with pytest.raises(ValueError, match="without its mask"):
         OPS.separable_sum([x], d, w, None, [], 1, "ieee", False)
+    with pytest.raises(ValueError, match="without its mask"):
+        OPS.separable_fan(x, d, w, None, 1, "ieee", False)
+    with pytest.raises(ValueError, match="without its masks"):
+        OPS.pointwise_fan([x], w, None, "ieee", False)
