@@ -15,6 +15,7 @@ import robdsl
 from benchmarks.published_form import PublishedRobNet
 from robdsl.compiler.freezing import freeze
 from robdsl.compiler.passes import CUDA_PIPELINE, KERNEL_PIPELINE, Pass
+from robdsl.compiler.passes.heads import FuseHeads
 from robdsl.compiler.passes.kernels import FuseStages
 
 
@@ -130,8 +131,10 @@ def _frozen(forms: Forms, pipeline: Sequence[Pass], *, half: bool = False) -> Va
     return Variant(model)
 
 
-def fused(**options: bool) -> tuple[Pass, ...]:
-    return tuple(FuseStages(**options) if isinstance(each, FuseStages) else each for each in KERNEL_PIPELINE)
+def fused(*, pairs: int = 0, tf32: bool = False) -> tuple[Pass, ...]:
+    """The pipeline with kernels, with two stages at once on maps of so many positions, or products in tf32."""
+    made = {FuseStages: FuseStages(pairs, tf32), FuseHeads: FuseHeads(tf32)}
+    return tuple(made.get(type(each), each) for each in KERNEL_PIPELINE)
 
 
 def _inductor(forms: Forms, *, autocast: bool = False) -> Variant:
@@ -154,9 +157,9 @@ VARIANTS: dict[str, Callable[[Forms], Variant]] = {
     "cleaned, bf16": partial(_frozen, pipeline=CUDA_PIPELINE, half=True),
     "kernels": partial(_frozen, pipeline=KERNEL_PIPELINE),
     "kernels, tf32": partial(_frozen, pipeline=fused(tf32=True)),
-    "kernels, pairs": partial(_frozen, pipeline=fused(pairs=True)),
+    "kernels, pairs": partial(_frozen, pipeline=fused(pairs=256)),
     "kernels, bf16": partial(_frozen, pipeline=KERNEL_PIPELINE, half=True),
-    "kernels, pairs, bf16": partial(_frozen, pipeline=fused(pairs=True), half=True),
+    "kernels, pairs, bf16": partial(_frozen, pipeline=fused(pairs=256), half=True),
     "max-autotune": _inductor,
     "max-autotune, bf16": partial(_inductor, autocast=True),
 }

@@ -198,6 +198,11 @@ def _hold(module: nn.Module, tensors: Mapping[str, Tensor | None]) -> None:
         module._non_persistent_buffers_set.add(name)
 
 
+def drop(module: LoweredModule, node: fx.Node) -> None:
+    """Takes the module of an erased node out of a frozen graph."""
+    delattr(module.get_submodule(COMPUTED), str(node.target).rpartition(".")[2])
+
+
 def put(module: LoweredModule, node: fx.Node, made: nn.Module) -> None:
     """Makes a node of a frozen graph call another module, which takes the place of its old one."""
     if node.op != "call_module" or not str(node.target).startswith(f"{COMPUTED}."):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from robdsl.kernels import separable_pair, separable_sum
+from robdsl.kernels import pointwise_fan, separable_fan, separable_pair, separable_sum
 
 #: Of a stage: depthwise (C, 3, 3), pointwise (O, C), bias (O,) or None.
 StageWeights = tuple[Tensor, Tensor, Tensor | None]
@@ -78,6 +78,68 @@ class SeparablePair(nn.Module):
     def extra_repr(self) -> str:
         middle, channels = self.pointwise_1.shape
         return f"{channels} -> {middle} -> {len(self.pointwise_2)}, stride={self.stride}, {self.precision}"
+
+
+class SeparableFan(nn.Module):
+    """Stages that read one map; gives what each computes, a list.
+
+    Args:
+        stages: the weights of each, all of one shape.
+        stride: of their depthwise convolutions.
+        precision: see `robdsl.kernels.precision`.
+    """
+
+    depthwise: Tensor
+    pointwise: Tensor
+    bias: Tensor | None
+
+    def __init__(self, stages: Sequence[StageWeights], stride: int, precision: str) -> None:
+        super().__init__()
+        _keep(self, "depthwise", torch.stack([each for each, _, _ in stages]))
+        _keep(self, "pointwise", torch.stack([each for _, each, _ in stages]))
+        _keep(self, "bias", _stacked([(weight, bias) for _, weight, bias in stages]))
+        self.stride, self.precision = stride, precision
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return separable_fan(x, self.depthwise, self.pointwise, self.bias, self.stride, self.precision)
+
+    def extra_repr(self) -> str:
+        readers, outputs, channels = self.pointwise.shape
+        return f"{channels} -> {readers} x {outputs}, stride={self.stride}, {self.precision}"
+
+
+class PointwiseFan(nn.Module):
+    """Pointwise convolutions of one ReLU of a concatenation, which is not written; takes its parts, gives a list.
+
+    Args:
+        convolutions: weight (O, C) and bias (O,) or None of each, all of one shape, for the C channels of all parts.
+        precision: see `robdsl.kernels.precision`.
+    """
+
+    pointwise: Tensor
+    bias: Tensor | None
+
+    def __init__(self, convolutions: Sequence[tuple[Tensor, Tensor | None]], precision: str) -> None:
+        super().__init__()
+        _keep(self, "pointwise", torch.stack([weight for weight, _ in convolutions]))
+        _keep(self, "bias", _stacked(convolutions))
+        self.precision = precision
+
+    def forward(self, *xs: Tensor) -> list[Tensor]:
+        return pointwise_fan(xs, self.pointwise, self.bias, self.precision)
+
+    def extra_repr(self) -> str:
+        readers, outputs, channels = self.pointwise.shape
+        return f"{channels} -> {readers} x {outputs}, {self.precision}"
+
+
+def _stacked(convolutions: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor | None:
+    """The biases (E, O) of convolutions of weights (O, C), zeros for those without; None if none has one."""
+    if all(bias is None for _, bias in convolutions):
+        return None
+    return torch.stack(
+        [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in convolutions]
+    )
 
 
 def _keep(module: nn.Module, name: str, tensor: Tensor | None) -> None:

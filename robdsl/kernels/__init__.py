@@ -8,6 +8,7 @@ kernels can run here, and if not, why not.
 from __future__ import annotations
 
 from robdsl.kernels.availability import Availability, available
+from robdsl.kernels.fork import fork
 from robdsl.kernels.fsp import fsp_distance, fsp_gram
 from robdsl.kernels.nodes import node_sum
 from robdsl.kernels.pair import separable_pair
@@ -19,7 +20,7 @@ from robdsl.kernels.separable_fan import separable_fan
 from robdsl.kernels.weight_gradients import separable_weight_gradients
 
 __all__ = [
-    "DEFAULT_PRECISION", "Availability", "Precision", "available", "fsp_distance", "fsp_gram", "node_sum",
+    "DEFAULT_PRECISION", "Availability", "Precision", "available", "fork", "fsp_distance", "fsp_gram", "node_sum",
     "pgd_step_", "pointwise_fan", "separable_fan", "separable_pair", "separable_stage", "separable_statistics",
     "separable_sum", "separable_weight_gradients",
 ]  # fmt: skip

@@ -7,18 +7,19 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
+from robdsl.compiler.fused_modules import PointwiseFan, SeparableFan, SeparablePair, SeparableSum
 from robdsl.compiler.lowered_module import LoweredModule
 from robdsl.compiler.modules import Crop, every, zeros
-from robdsl.compiler.passes.facts import is_concat, primitive, result
+from robdsl.compiler.passes.facts import is_concat, is_item, primitive, results
 from robdsl.graph.shapes import Shape
+from robdsl.kernels.fork import fork
 
 #: The shape of each value, without the batch, by the graph that it is in.
 Shapes = dict[LoweredModule, dict[fx.Node, Shape]]
 
 
 def shapes_of(model: LoweredModule, *inputs: Shape) -> Shapes:
-    """The shape of each node's value in a model and its stages.
+    """The shape of each node's value in a model and its stages; of several values those that are taken of them.
 
     Args:
         model: from `robdsl.compile` or `robdsl.freeze`.
@@ -32,6 +33,8 @@ def shapes_of(model: LoweredModule, *inputs: Shape) -> Shapes:
         elif node.op == "get_attr":
             owner, _, name = str(node.target).rpartition(".")
             found[model][node] = tuple(getattr(model.get_submodule(owner), name).shape[1:])
+        elif is_item(node):
+            found[model][node] = _item(model, node, found)
         elif node.op != "output":
             known = found[model]
             given = [known[each] for each in node.all_input_nodes]
@@ -39,12 +42,30 @@ def shapes_of(model: LoweredModule, *inputs: Shape) -> Shapes:
             if isinstance(module, LoweredModule):
                 # A value that enters a stage twice is one input node.
                 found |= shapes_of(module, *(known[each] for each in node.args if isinstance(each, fx.Node)))
-                known[node] = found[module][result(module)]
+                if len(values := results(module)) == 1:
+                    known[node] = found[module][values[0]]
+            elif isinstance(module, SeparableFan | PointwiseFan) or node.target is fork:
+                continue
             elif module is not None:
                 known[node] = _after(module, given[0])
             else:
                 known[node] = _function(node, known)
     return found
+
+
+def _item(model: LoweredModule, node: fx.Node, found: Shapes) -> Shape:
+    """The shape of one of the values that a stage or an operation gives."""
+    args: Any = node.args
+    source, index = args
+    if source.target is fork:
+        return found[model][source.args[0]]
+    module = primitive(model, source)
+    if isinstance(module, LoweredModule):
+        return found[module][results(module)[index]]
+    assert isinstance(module, SeparableFan | PointwiseFan)
+    sizes = found[model][source.args[0]][1:]
+    stride = module.stride if isinstance(module, SeparableFan) else 1
+    return (module.pointwise.shape[-2], *((size - 1) // stride + 1 for size in sizes))
 
 
 def _function(node: fx.Node, known: dict[fx.Node, Shape]) -> Shape:

@@ -21,13 +21,14 @@ import torch
 from torch import fx, nn
 
 from robdsl.compiler.cost.shapes import Shapes, shapes_of
-from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
+from robdsl.compiler.fused_modules import PointwiseFan, SeparableFan, SeparablePair, SeparableSum
 from robdsl.compiler.lowered_module import LoweredModule
 from robdsl.compiler.modules import Crop, NonlocalMean, channels_last, every, repeated, zeros
 from robdsl.compiler.passes.base import graphs_of
-from robdsl.compiler.passes.facts import is_concat, is_relu, operand, operands, primitive
+from robdsl.compiler.passes.facts import is_concat, is_item, is_relu, operand, operands, primitive, uses_of
 from robdsl.graph.shapes import Shape
 from robdsl.kernels import configurations
+from robdsl.kernels.fork import fork
 from robdsl.kernels.pair import fits
 
 
@@ -79,23 +80,24 @@ def _node(module: LoweredModule, node: fx.Node, shapes: Shapes, capability: int)
     if not node.op.startswith("call"):
         return []
     called = primitive(module, node)
-    if isinstance(called, LoweredModule):
+    if isinstance(called, LoweredModule) or is_item(node) or node.target is fork:
         return _gathered(node, known)
+    if isinstance(called, SeparableFan | PointwiseFan):
+        return _fan(called, node, known)
     if isinstance(called, SeparableSum | SeparablePair):
         return [*_fused(called, node, known, capability), *_gathered(node, known)]
     return [*_forward_and_back(module, node, known), *_gathered(node, known)]
 
 
 def _gathered(node: fx.Node, known: dict[fx.Node, Shape]) -> list[Work]:
-    """The sums of the gradients of those that read a value."""
-    readers = [user for user in node.users if user.op != "output" and user.target not in (zeros, repeated)]
-    uses = sum(_uses(user, node) for user in readers)
-    return [Work(0, 3 * prod(known[node]), 1)] * (uses - 1)
-
-
-def _uses(user: fx.Node, value: fx.Node) -> int:
-    given = operands(user) if is_concat(user) else user.args
-    return sum(each is value for each in given)
+    """The sums of the gradients of those that read a value; several values at once are gathered one by one."""
+    if node not in known:
+        return []
+    uses = sum(uses_of(user, node) for user in node.users if user.target not in (zeros, repeated))
+    size = prod(known[node])
+    if any(user.target is fork for user in node.users):
+        return [Work(0, (1 + sum(len(user.users) for user in node.users)) * size, 1)]
+    return [Work(0, 3 * size, 1)] * (uses - 1)
 
 
 def _forward_and_back(module: LoweredModule, node: fx.Node, known: dict[fx.Node, Shape]) -> list[Work]:
@@ -143,6 +145,17 @@ def _fused(
     between = positions * len(module.pointwise_1)
     back = [Work(second, out + between, 1), Work(first, between + read, 1)]
     return [Work(first, read + between, 1), Work(second, sum(maps[1:]) + between + out, 1), *back]
+
+
+def _fan(module: SeparableFan | PointwiseFan, node: fx.Node, known: dict[fx.Node, Shape]) -> list[Work]:
+    """One call each way, which reads every map once, however many read it, and writes its gradient once."""
+    outs = [prod(known[each]) for each in node.users]
+    maps = [prod(known[each]) for each in node.args if isinstance(each, fx.Node)]
+    positions = prod(known[next(iter(node.users))][1:])
+    weights = module.pointwise.numel()
+    if isinstance(module, SeparableFan):
+        weights += module.depthwise.numel()
+    return [Work(positions * weights, sum(maps) + sum(outs), 1)] * 2
 
 
 def _finds_room(module: SeparablePair, shape: Shape, capability: int) -> bool:

@@ -20,7 +20,8 @@ from robdsl.compiler.passes.facts import (
     operands,
     primitive,
     replace,
-    result,
+    results,
+    set_results,
 )
 
 
@@ -42,14 +43,17 @@ class ShareRelus(Pass):
         changed: list[LoweredModule] = []
         for node in list(model.graph.nodes):
             stage = primitive(model, node)
-            if not isinstance(stage, LoweredModule) or result(stage).op == "placeholder":
+            if not isinstance(stage, LoweredModule):
+                continue
+            (value, *more) = results(stage)
+            if more or value.op == "placeholder":
                 continue
             readers = list(_readers(model, node))
             if readers and all(each is not None for each in readers):
                 for graph, relu in filter(None, readers):
                     replace(relu, operand(relu))
                     changed.append(graph)
-                _return_relu(stage)
+                _return_relu(stage, value)
                 changed.append(stage)
         return changed
 
@@ -74,16 +78,14 @@ def _readers(model: LoweredModule, node: fx.Node) -> Iterator[tuple[LoweredModul
                     yield (stage, each) if is_relu(stage, each) else None
 
 
-def _return_relu(stage: LoweredModule) -> None:
-    value = result(stage)
-    output = next(iter(reversed(stage.graph.nodes)))
-    with stage.graph.inserting_before(output):
+def _return_relu(stage: LoweredModule, value: fx.Node) -> None:
+    with stage.graph.inserting_before(next(iter(reversed(stage.graph.nodes)))):
         if is_concat(value) and len(value.users) == 1:
             parts = [like(stage.graph.call_function(torch.relu, (part,)), part) for part in operands(value)]
             made = like(stage.graph.call_function(torch.cat, (parts, 1)), value)
         else:
             made = like(stage.graph.call_function(torch.relu, (value,)), value)
-    output.args = (made,)
+    set_results(stage, [made])
     if not value.users:
         stage.graph.erase_node(value)
 

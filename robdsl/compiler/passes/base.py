@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from robdsl.compiler.lowered_module import LoweredModule, is_primitive
+from robdsl.compiler.lowered_module import ROB_NET, LoweredModule, is_primitive
 from robdsl.compiler.modules import add_into
+from robdsl.graph.shapes import Shape
 
 #: In which modes a pass keeps what a model computes: ``train`` means in training and in evaluation, gradients to
 #: parameters and the statistics of batch norms included; ``eval`` means in evaluation, with gradients to the input.
@@ -69,6 +70,16 @@ def graphs_of(model: LoweredModule) -> Iterator[LoweredModule]:
     """The stages that are graphs, then the net itself."""
     yield from stages_of(model)
     yield model
+
+
+def shapes_in(model: LoweredModule) -> Iterator[tuple[LoweredModule, Mapping[fx.Node, Shape]]]:
+    """Every graph of a model, with the shapes of its values, without the batch; no shapes where the net is not known."""
+    from robdsl.compiler.cost.shapes import shapes_of  # which needs the passes' own facts
+
+    net = model.meta.get(ROB_NET)
+    shapes = {} if net is None else shapes_of(model, net.image)
+    for graph in graphs_of(model):
+        yield graph, shapes.get(graph, {})
 
 
 def _out_of_place(module: LoweredModule) -> bool:

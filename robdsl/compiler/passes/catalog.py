@@ -8,6 +8,8 @@ from robdsl.compiler.passes.across import ChannelsLast, ShareRelus
 from robdsl.compiler.passes.base import Pass
 from robdsl.compiler.passes.dead import Dead
 from robdsl.compiler.passes.fold import FoldConstants, FoldNorms
+from robdsl.compiler.passes.gather import Gather
+from robdsl.compiler.passes.heads import FuseHeads, MoveHeads
 from robdsl.compiler.passes.kernels import FuseStages
 from robdsl.compiler.passes.merge import MergePointwise, MergeSiblings
 from robdsl.compiler.passes.placement import Concatenate, Early, InPlace
@@ -16,7 +18,8 @@ from robdsl.compiler.passes.simplify import Common, Identities, Zeros
 
 _ALL: tuple[type[Pass], ...] = (
     Zeros, Identities, Common, Dead, Concatenate, Early, InPlace,
-    FoldNorms, FoldConstants, ShareRelus, SkipPositions, MergeSiblings, MergePointwise, ChannelsLast, FuseStages,
+    FoldNorms, FoldConstants, ShareRelus, SkipPositions, MergeSiblings, MergePointwise, ChannelsLast, MoveHeads, FuseHeads,
+    FuseStages, Gather,
 )  # fmt: skip
 
 #: The passes, by the names that pipelines call them.
@@ -50,15 +53,18 @@ def freezing_pipeline(*merging: Pass, channels_last: bool = False) -> tuple[Pass
 CPU_PIPELINE = freezing_pipeline(channels_last=True)
 CUDA_PIPELINE = freezing_pipeline(*MERGING[-1])
 #: How `robdsl.freeze` begins where kernels run. ReLUs stay with their readers, because a kernel applies them as it reads.
-KERNEL_FOLDING: tuple[Pass, ...] = (FoldNorms(), Zeros(), FoldConstants(), Identities(), Common())
+KERNEL_FOLDING: tuple[Pass, ...] = (
+    FoldNorms(), Zeros(), FoldConstants(), Identities(), Common(), MoveHeads(), FuseHeads(),
+)  # fmt: skip
 
 #: What there is to choose from then: stages alone, or pairs of them up to a size of map.
 FUSING: tuple[tuple[Pass, ...], ...] = tuple((FuseStages(pairs=most),) for most in (0, 64, 256, 1024))
 
 
 def kernel_writing(*fusing: Pass) -> tuple[Pass, ...]:
-    """How `robdsl.freeze` ends where kernels run: stages are fused, and what is left is as on any GPU."""
-    return (*fusing, Dead(), *MERGING[-1], *writing(channels_last=False))
+    """How `robdsl.freeze` ends where kernels run: stages are fused, and what is left is as on any GPU, but for sums."""
+    *places, in_place = writing(channels_last=False)
+    return (*fusing, Dead(), *MERGING[-1], *places, Gather(), in_place)
 
 
 #: What `robdsl.freeze` comes to where kernels run and no map is known to be small.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import fx, nn
+from torch.fx.node import map_arg
 
 from robdsl.compiler.lowered_module import ROB_SPAN, STACK_TRACE, LoweredModule
 from robdsl.compiler.modules import Affine, Crop, NonlocalMean, zeros
@@ -70,10 +71,40 @@ def operands(node: fx.Node) -> list[fx.Node]:
     return [each for each in given if isinstance(each, fx.Node)]  # type: ignore[union-attr]  # torch.fx types arguments loosely
 
 
-def result(module: LoweredModule) -> fx.Node:
-    """The node whose value a graph returns."""
-    output = next(node for node in reversed(module.graph.nodes) if node.op == "output")
-    return operand(output)
+def is_pointwise(module: LoweredModule, node: fx.Node) -> bool:
+    """Whether a node is a convolution of single positions, of all positions and all channels."""
+    conv = primitive(module, node)
+    sizes = (1, 1), (1, 1), (0, 0), 1
+    return isinstance(conv, nn.Conv2d) and sizes == (conv.kernel_size, conv.stride, conv.padding, conv.groups)
+
+
+def is_item(node: fx.Node) -> bool:
+    """Whether a node stands for one of the values that another gives."""
+    return node.op == "call_function" and node.target is operator.getitem
+
+
+def uses_of(reader: fx.Node, value: fx.Node) -> int:
+    """How often a value is among what a node is given."""
+    found: list[fx.Node] = []
+    map_arg(reader.args, found.append)
+    return sum(each is value for each in found)
+
+
+def results(module: LoweredModule) -> list[fx.Node]:
+    """The nodes whose values a graph returns: one, but where passes made it more."""
+    (given,) = _output(module).args
+    assert isinstance(given, fx.Node | tuple)
+    return [given] if isinstance(given, fx.Node) else [each for each in given if isinstance(each, fx.Node)]
+
+
+def set_results(module: LoweredModule, values: Sequence[fx.Node]) -> None:
+    """Makes a graph return some values."""
+    _output(module).args = (values[0] if len(values) == 1 else tuple(values),)
+
+
+def _output(module: LoweredModule) -> fx.Node:
+    found: fx.Node = next(node for node in reversed(module.graph.nodes) if node.op == "output")
+    return found
 
 
 def is_fresh(module: LoweredModule, node: fx.Node) -> bool:
@@ -129,3 +160,16 @@ def erase_unused(graph: fx.Graph, nodes: list[fx.Node]) -> None:
     for node in reversed(nodes):
         if not node.users:
             graph.erase_node(node)
+
+
+def unpacked(module: LoweredModule, node: fx.Node, sources: Sequence[fx.Node]) -> list[fx.Node]:
+    """The values of a node that gives several, right behind it, each with the place in the text of its source."""
+    items: list[fx.Node] = []
+    for index, source in enumerate(sources):
+        with module.graph.inserting_after(items[-1] if items else node):
+            taken = node, index
+            item = module.graph.create_node(
+                "call_function", operator.getitem, taken, {}, f"{node.name}_{index}"
+            )
+        items.append(like(item, source))
+    return items

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, fx, nn
 
-from robdsl.compiler.frozen_module import COMPUTED, convolution, linear, put
+from robdsl.compiler.frozen_module import COMPUTED, convolution, drop, linear, put
 from robdsl.compiler.lowered_module import LoweredModule, install
 from robdsl.compiler.modules import Affine, repeated
 from robdsl.compiler.passes.base import Mode, Pass
@@ -44,7 +44,7 @@ class FoldNorms(Pass):
                 self._after(module, node, norm) or self._before(module, node, norm)
             ):
                 replace(node, operand(node))
-                _drop(module, node)
+                drop(module, node)
                 changed = True
         return changed
 
@@ -118,11 +118,6 @@ def _scaled(module: nn.Module, scale: Tensor, shift: Tensor) -> nn.Module:
     if isinstance(module, nn.Linear):
         return linear(module.weight * scale[:, None], bias, module)
     return convolution(module.weight * scale[:, None, None, None], bias, module)
-
-
-def _drop(module: LoweredModule, node: fx.Node) -> None:
-    """Takes the module of an erased node out of a frozen graph."""
-    delattr(module.get_submodule(COMPUTED), str(node.target).rpartition(".")[2])
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,29 @@ import torch
 from torch import Tensor, fx, nn
 
 from robdsl.compiler.frozen_module import COMPUTED, put
-from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
-from robdsl.compiler.lowered_module import ROB_NET, LoweredModule
-from robdsl.compiler.passes.base import Mode, Pass, graphs_of
-from robdsl.compiler.passes.facts import is_relu, is_sum, like, operand, operands, primitive, replace
+from robdsl.compiler.fused_modules import SeparableFan, SeparablePair, SeparableSum
+from robdsl.compiler.lowered_module import LoweredModule
+from robdsl.compiler.passes.base import Mode, Pass, shapes_in
+from robdsl.compiler.passes.facts import (
+    is_relu,
+    is_sum,
+    like,
+    operand,
+    operands,
+    primitive,
+    replace,
+    unpacked,
+)
 from robdsl.graph.shapes import Shape
 from robdsl.kernels import DEFAULT_PRECISION
 
 
 @dataclass(frozen=True)
 class FuseStages(Pass):
-    """ReLU, depthwise and pointwise convolution are one operation, with the sum that they end in.
+    """ReLU, depthwise and pointwise convolution are one operation, with the sum that they end in, or with others.
 
-    ``s = point_a(depth_a(relu(x))) + point_b(depth_b(relu(y))) + z`` -> ``s = separable_sum(x, y, z)``.
+    ``s = point_a(depth_a(relu(x))) + point_b(depth_b(relu(y))) + z`` -> ``s = separable_sum(x, y, z)``;
+    ``a = point_a(depth_a(relu(x))); b = point_b(depth_b(relu(x)))`` -> ``a, b = separable_fan(x)``.
 
     On a GPU a kernel of robdsl.kernels computes it; elsewhere its reference does, so this is for GPUs.
 
@@ -41,11 +51,7 @@ class FuseStages(Pass):
     mode: ClassVar[Mode] = "eval"
 
     def rewrite(self, model: LoweredModule) -> list[LoweredModule]:
-        from robdsl.compiler.cost.shapes import shapes_of  # which needs the passes' own facts
-
-        net = model.meta.get(ROB_NET) if self.pairs else None
-        shapes = {} if net is None else shapes_of(model, net.image)
-        return [graph for graph in graphs_of(model) if self._fuse(graph, shapes.get(graph, {}))]
+        return [graph for graph, shapes in shapes_in(model) if self._fuse(graph, shapes)]
 
     def change(self, module: LoweredModule) -> bool:
         return self._fuse(module, {})
@@ -58,16 +64,7 @@ class FuseStages(Pass):
                 continue
             if is_sum(node) and not any(is_sum(user) and len(node.users) == 1 for user in node.users):
                 changed = self._fuse_sum(module, node, shapes) or changed
-        for node in reversed(list(module.graph.nodes)):
-            if node._erased:
-                continue
-            stage = _stage(module, node) if node.users else None
-            if stage is not None:
-                left = list(node.all_input_nodes)
-                replace(node, self._fused(module, node, [stage], [], self._before(module, stage, shapes)))
-                _sweep(left)
-                changed = True
-        return changed
+        return self._fuse_others(module, shapes) or changed
 
     def _fuse_sum(self, module: LoweredModule, node: fx.Node, shapes: Mapping[fx.Node, Shape]) -> bool:
         """Makes one operation of all stages of one geometry that a sum adds up, whose other parts they add."""
@@ -91,6 +88,46 @@ class FuseStages(Pass):
         _sweep(left)
         return True
 
+    def _fuse_others(self, module: LoweredModule, shapes: Mapping[fx.Node, Shape]) -> bool:
+        """Makes one operation of each stage that is in no sum: in a pair, with others that read the same map, or alone."""
+        readers: dict[Hashable, list[_Stage]] = defaultdict(list)
+        changed = False
+        for node in reversed(list(module.graph.nodes)):
+            stage = _stage(module, node) if not node._erased and node.users else None
+            if stage is None:
+                continue
+            changed = True
+            first = self._before(module, stage, shapes)
+            if first is None:
+                readers[stage.x, stage.pointwise.shape, stage.stride].insert(0, stage)
+            else:
+                left = list(node.all_input_nodes)
+                replace(node, self._fused(module, node, [stage], [], first))
+                _sweep(left)
+        for family in readers.values():
+            left = [each for stage in family for each in stage.node.all_input_nodes]
+            if len(family) > 1:
+                self._fan(module, family)
+            else:
+                replace(family[0].node, self._fused(module, family[0].node, family, [], None))
+            _sweep(left)
+        return changed
+
+    def _fan(self, module: LoweredModule, family: Sequence[_Stage]) -> None:
+        """Makes one operation of stages that read one map."""
+        made = SeparableFan([stage.weights for stage in family], family[0].stride, self._precision)
+        graph, nodes = module.graph, [stage.node for stage in family]
+        with graph.inserting_before(nodes[0]):
+            name = f"{nodes[0].name}_fused"
+            node = graph.create_node("call_module", f"{COMPUTED}.{name}", (family[0].x,), {}, name)
+            put(module, like(node, nodes[0]), made)
+        for each, item in zip(nodes, unpacked(module, node, nodes), strict=True):
+            replace(each, item)
+
+    @property
+    def _precision(self) -> str:
+        return "tf32" if self.tf32 else DEFAULT_PRECISION
+
     def _before(self, module: LoweredModule, stage: _Stage, shapes: Mapping[fx.Node, Shape]) -> _Stage | None:
         """The stage with which another is to be a pair."""
         between = shapes.get(stage.x)
@@ -106,13 +143,12 @@ class FuseStages(Pass):
         first: _Stage | None,
     ) -> fx.Node:
         """A node before `node` that computes a sum of other values and of stages, or of the one after `first`."""
-        precision = "tf32" if self.tf32 else DEFAULT_PRECISION
         made: nn.Module
         if first is not None:
-            made = SeparablePair(first.weights, family[0].weights, first.stride, precision)
+            made = SeparablePair(first.weights, family[0].weights, first.stride, self._precision)
             inputs = [first.x]
         else:
-            made = SeparableSum([stage.weights for stage in family], family[0].stride, precision)
+            made = SeparableSum([stage.weights for stage in family], family[0].stride, self._precision)
             inputs = [stage.x for stage in family]
         graph = module.graph
         with graph.inserting_before(node):
@@ -128,11 +164,15 @@ class _Stage:
 
     node: fx.Node
     relu: fx.Node
-    x: fx.Node
     depthwise: Tensor
     pointwise: Tensor
     bias: Tensor | None
     stride: int
+
+    @property
+    def x(self) -> fx.Node:
+        """What it reads: after another stage became part of an operation, that operation's result."""
+        return operand(self.relu)
 
     @property
     def weights(self) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -159,7 +199,7 @@ def _stage(module: LoweredModule, node: fx.Node) -> _Stage | None:
     if inner.bias is not None:
         through = pointwise @ inner.bias
         bias = through if bias is None else bias + through
-    return _Stage(node, relu, operand(relu), inner.weight.squeeze(1), pointwise, bias, inner.stride[0])
+    return _Stage(node, relu, inner.weight.squeeze(1), pointwise, bias, inner.stride[0])
 
 
 def _first(module: LoweredModule, second: _Stage) -> _Stage | None:

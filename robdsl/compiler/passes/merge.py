@@ -14,7 +14,16 @@ from torch import Tensor, fx, nn
 from robdsl.compiler.frozen_module import COMPUTED, convolution, put
 from robdsl.compiler.lowered_module import LoweredModule
 from robdsl.compiler.passes.base import Mode, Pass
-from robdsl.compiler.passes.facts import erase_unused, is_sum, like, operand, operands, primitive, replace
+from robdsl.compiler.passes.facts import (
+    erase_unused,
+    is_pointwise,
+    is_sum,
+    like,
+    operand,
+    operands,
+    primitive,
+    replace,
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class MergePointwise(Pass):
             if not is_sum(node) or any(is_sum(user) and len(node.users) == 1 for user in node.users):
                 continue  # a part of a longer sum, which comes later
             terms = _terms(node)
-            merged = [each for each in terms if _is_pointwise(module, each)]
+            merged = [each for each in terms if is_pointwise(module, each) and len(each.users) == 1]
             if len(merged) >= max(2, self.least):
                 self._merge(module, node, merged, [each for each in terms if each not in merged])
                 changed = True
@@ -70,18 +79,6 @@ def _terms(node: fx.Node) -> list[fx.Node]:
     for each in operands(node):
         found += _terms(each) if is_sum(each) and len(each.users) == 1 else [each]
     return found
-
-
-def _is_pointwise(module: LoweredModule, node: fx.Node) -> bool:
-    conv = primitive(module, node)
-    return (
-        isinstance(conv, nn.Conv2d)
-        and conv.kernel_size == (1, 1)
-        and conv.stride == (1, 1)
-        and conv.padding == (0, 0)
-        and conv.groups == 1
-        and len(node.users) == 1
-    )
 
 
 def _conv(module: LoweredModule, node: fx.Node) -> nn.Conv2d:

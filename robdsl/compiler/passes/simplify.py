@@ -22,7 +22,7 @@ from robdsl.compiler.passes.facts import (
     operands,
     primitive,
     replace,
-    result,
+    results,
     sameness,
 )
 
@@ -108,8 +108,8 @@ class Identities(Pass):
 
 def _entering(stage: LoweredModule, node: fx.Node) -> fx.Node | None:
     """The argument that a stage returns as it is."""
-    value = result(stage)
-    if value.op != "placeholder":
+    (value, *more) = results(stage)
+    if more or value.op != "placeholder":
         return None
     place = [each for each in stage.graph.nodes if each.op == "placeholder"].index(value)
     given = node.args[place]

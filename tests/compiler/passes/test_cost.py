@@ -109,7 +109,7 @@ def test_which_stages_are_pairs_depends_on_the_chip(name: str, most: int) -> Non
     folded = snapshot(plain(net))
     run_pipeline(folded, KERNEL_FOLDING)
     choice = choose(folded, net.image, MACHINES[name], kernels=True)
-    assert choice.passes == (FuseStages(pairs=most),) and len(choice.considered) == len(FUSING)
+    assert choice.passes == (FuseStages(),) and len(choice.considered) == len(FUSING)
     assert choice.remaining()[:1] == choice.passes
 
 
@@ -135,6 +135,42 @@ def test_kernels_counted_by_hand() -> None:
         frozen = snapshot(plain(net))
         run_pipeline(frozen, parse_pipeline(passes))
         assert total(work_of(frozen, (4, 8, 8))) == Work(macs, 256 * maps, calls) + relu_and_gathered
+
+
+FANS = """
+cell stages() {
+    in x
+    x -> a : relu | depthwise(3) | conv(1)
+    x -> b : relu | depthwise(3) | conv(1)
+    c = concat(a, b)
+    c -> out
+}
+cell heads() {
+    in x
+    x -> a : relu | conv(1, 4)
+    a -> b : sigmoid
+    c = mul(a, b)
+    d = mul(a, c)
+    d -> out
+}
+net n { input 4 x 8 x 8
+    stages()
+    heads()
+}
+"""
+
+
+def test_fans_counted_by_hand() -> None:
+    """256 numbers a map. One map read and two written, and back; then two and one, without their concatenation."""
+    net = robdsl.load(FANS)
+    frozen = snapshot(plain(net))
+    run_pipeline(frozen, parse_pipeline("move-heads, fuse-heads, fuse-stages, dead"))
+    macs = 2 * 64 * (2 * (9 * 4 + 4 * 4) + 8 * 4)
+    fans = Work(macs, 256 * (3 + 3 + 3 + 3), 4)
+    sigmoid_and_products = Work(0, 256 * (2 + 3 + 2 * (3 + 6)), 2 + 2 * 3)
+    assert total(work_of(frozen, (4, 8, 8))) == fans + sigmoid_and_products + Work(0, 256 * 3 * 2, 2)
+    run_pipeline(frozen, parse_pipeline("gather"))
+    assert total(work_of(frozen, (4, 8, 8))) == fans + sigmoid_and_products + Work(0, 256 * 4, 1)
 
 
 def test_explained() -> None:

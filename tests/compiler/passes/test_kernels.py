@@ -10,12 +10,15 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 import robdsl
-from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
-from robdsl.compiler.passes import KERNEL_PIPELINE, Pass
+from robdsl.compiler.fused_modules import PointwiseFan, SeparablePair, SeparableSum
+from robdsl.compiler.lowered_module import LoweredModule
+from robdsl.compiler.passes import KERNEL_PIPELINE, Pass, graphs_of
+from robdsl.compiler.passes.facts import is_item, uses_of
 from robdsl.compiler.passes.kernels import FuseStages
-from tests.compiler.passes.drawn import hold_frozen, images_for, plain_model
+from tests.compiler.passes.drawn import hold_frozen, images_for, plain_model, same, step
 from tests.compiler.test_published_figures import (
     FIGURES,
     agree,
@@ -80,6 +83,52 @@ def test_all_separable_convolutions_are_fused() -> None:
         if isinstance(each, torch.nn.Conv2d) and each.groups == each.in_channels > 1
     ]
     assert not left
+
+
+def test_heads_move_and_no_concatenation_between_cells_is_left() -> None:
+    """But in the last cell, and where a factorized reduction reads the result."""
+    net = robdsl.load("robnet_large", width=4, layers=9)  # cells 4 and 7 halve the maps
+    frozen = hold_frozen(net, KERNEL_PIPELINE)
+    joined = {
+        name: sum(line.lstrip().startswith("out = torch.cat") for line in each.code.splitlines())
+        for name, each in frozen.named_children()
+        if isinstance(each, LoweredModule) and "cell" in name
+    }
+    assert joined == {f"robnet_cell_{place}": int(place in (3, 6, 9)) for place in range(1, 10)}
+    fans = [each.pointwise.shape for each in frozen.modules() if isinstance(each, PointwiseFan)]
+    assert (2, 4, 16) in map(tuple, fans)  # two cells read the first: both heads, of 4 x 4 channels
+    convs = [each for each in frozen.modules() if isinstance(each, nn.Conv2d)]
+    assert not [
+        each for each in convs if each.kernel_size == (1, 1) and each.stride == (1, 1) and each.groups > 1
+    ]
+
+
+def test_no_value_is_read_thrice_after_gather() -> None:
+    frozen = hold_frozen(small("robnet_free"), KERNEL_PIPELINE)
+    most = [
+        sum(uses_of(user, node) for user in node.users)
+        for graph in graphs_of(frozen)
+        for node in graph.graph.nodes
+        if not any(is_item(user) for user in node.users)
+    ]
+    assert max(most) == 2
+
+
+def test_cells_share_code_where_those_around_them_are_equal() -> None:
+    frozen = robdsl.freeze(plain_model(robdsl.load("robnet_large", width=4)), KERNEL_PIPELINE)
+    cells = [each for name, each in frozen.named_children() if "cell" in name]
+    assert len(cells) == 20 and len({type(each) for each in cells}) < 20
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_it_survives_torch_compile() -> None:
+    net = small("robnet_free")
+    frozen = robdsl.freeze(plain_model(net), KERNEL_PIPELINE)
+    expected = step(frozen, images_for(net))
+    torch._dynamo.reset()
+    frozen.compile(backend="aot_eager", fullgraph=True)
+    for ours, theirs in zip(step(frozen, images_for(net)), expected, strict=True):
+        same(ours, theirs)
 
 
 def test_it_survives_pickling_and_export() -> None:

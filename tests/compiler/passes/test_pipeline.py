@@ -98,6 +98,7 @@ def after(body: str, each: str, image: str = "4 x 6 x 6") -> list[str]:
     return [line.partition(";")[0].partition("  #")[0].strip() for line in lines]
 
 
+FAN = "x -> a : relu | depthwise(3) | conv(1)\n x -> b : relu | depthwise(3) | conv(1)\n c = mul(a, b)\n c -> out"
 SUM = "x -> a : relu\n x -> b : sigmoid\n a, b -> out : conv(1)\n x -> out"
 SIBLINGS = "x -> a : conv(1)\n x -> b : conv(1, 4, bias=true)\n c = mul(a, b)\n c -> out"
 
@@ -125,6 +126,15 @@ SIBLINGS = "x -> a : conv(1)\n x -> b : conv(1, 4, bias=true)\n c = mul(a, b)\n 
         ("x -> a : zero\n a -> b : batch_norm | conv(3)\n b -> out : relu\n x -> out", "fold-constants, dead",
          ["b_to_out_constant = self._frozen.b_to_out_constant.value",
           "repeated = robdsl_compiler_modules_repeated(b_to_out_constant, x)", "out = repeated + x", "return out"]),
+        ("x -> a : relu | conv(1)\n x -> out : sigmoid\n a -> out", "common, fuse-heads",
+         ["a_fused = self._frozen.a_fused(x)", "a_fused_0 = a_fused[0]", "x_to_out = self.x_to_out(x)",
+          "out = x_to_out + a_fused_0", "return out"]),
+        (FAN, "common, fuse-stages",
+         ["a_fused = self._frozen.a_fused(x)", "a_fused_0 = a_fused[0]",
+          "a_fused_1 = a_fused[1]", "c = a_fused_0 * a_fused_1", "return c"]),
+        ("a = mul(x, x)\n b = mul(a, x)\n b -> out", "gather",
+         ["fork = robdsl_kernels_fork_fork(x, 3)", "fork_0 = fork[0]", "fork_1 = fork[1]", "fork_2 = fork[2]",
+          "a = fork_0 * fork_1", "b = a * fork_2", "return b"]),
         (SIBLINGS, "merge-siblings, dead", None),
         (SUM, "merge-pointwise, dead", None),
     ],

@@ -11,12 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import robdsl
-from robdsl.compiler.passes import CPU_PIPELINE, CUDA_PIPELINE, PASSES, TRAIN_PIPELINE, Pass
+from robdsl.compiler.passes import (
+    CPU_PIPELINE,
+    CUDA_PIPELINE,
+    KERNEL_PIPELINE,
+    PASSES,
+    TRAIN_PIPELINE,
+    Pass,
+)
 from tests.compiler.passes.drawn import cells, hold_frozen, hold_in_training
 
 TRAINING = [each() for each in PASSES.values() if each.mode == "train"]
 EVERY: list[Pass] = [each() for each in PASSES.values()]
-PIPELINES = {"cpu": CPU_PIPELINE, "cuda": CUDA_PIPELINE}
+PIPELINES = {"cpu": CPU_PIPELINE, "cuda": CUDA_PIPELINE, "kernels": KERNEL_PIPELINE}
 
 SPACES: dict[str, Callable[[], robdsl.Space]] = {
     "cell_free": partial(robdsl.load_space, "cell_free", width=2, layers=3, classes=3),
@@ -43,6 +50,10 @@ RARE = {
     "a -> out\n b -> out : conv(1)",
     "shared concat": "a = concat(p, q)\n b = concat(a, p)\n b -> out : conv(1, 4)\n a -> out : conv(3, 4)",
     "zeros first": "p -> out : zero\n q -> out : conv(3)",
+    "heads": "p -> a : relu | conv(1)\n q -> b : relu | conv(1, bias=true)\n q -> out : relu\n a, b -> out : relu | conv(1)",
+    "heads of a concatenation": "p -> a : relu | conv(1, 2)\n q -> b : relu | conv(1, 2)\n a -> c : sigmoid\n"
+    "d = concat(a, b)\n d -> out : relu | conv(1, 4)\n e = concat(c, b)\n e -> out",
+    "one map in many places": "p -> a : relu\n b = mul(p, p)\n c = concat(p, p, a)\n a, b, p, q -> out\n c -> out : conv(1, 4)",
     "two biases": "p -> out : conv(1) | batch_norm\n q -> out : conv(1) | batch_norm",
 }
 
@@ -102,4 +113,5 @@ def test_families(name: str) -> None:
     net = FAMILIES[name]()
     hold_in_training(net, TRAIN_PIPELINE)
     hold_frozen(net, CUDA_PIPELINE)
+    hold_frozen(net, KERNEL_PIPELINE)
     hold_frozen(net, None)
