@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -99,12 +100,47 @@ def channels_last(x: Tensor | fx.Proxy) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
 
-def every(x: Tensor | fx.Proxy, start: int, step: int) -> Tensor:
-    """Rows and columns ``start``, ``start + step``, ... of maps, N x C x H x W; a view."""
+def stepped(x: Tensor | fx.Proxy, starts: Sequence[int], step: int) -> list[Tensor]:
+    """Of maps, N x C x H x W, rows and columns ``start``, ``start + step``, ...: a view for each of the starts.
+
+    No two starts are a multiple of the step apart, so that no position is in two views. Backwards, zeros are written once
+    and the gradients into their places.
+    """
     if isinstance(x, fx.Proxy):
-        traced: Any = x.tracer.create_proxy("call_function", every, (x, start, step), {})
-        return cast(Tensor, traced)
-    return x[:, :, start::step, start::step]
+        traced: Any = x.tracer.create_proxy("call_function", stepped, (x, starts, step), {})
+        return cast(list[Tensor], traced)
+    return list(_Stepped.apply(x, tuple(starts), step))
+
+
+class _Stepped(torch.autograd.Function):
+    """Autograd's own way back would write zeros for each part, and add the parts up."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, starts: tuple[int, ...], step: int) -> tuple[Tensor, ...]:
+        return tuple(x[:, :, start::step, start::step] for start in starts)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, tuple[int, ...], int], output: Any) -> None:
+        x, ctx.starts, ctx.step = inputs
+        ctx.size, ctx.last = x.shape, _is_channels_last(x)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
+        given = [(start, each) for start, each in zip(ctx.starts, gradients, strict=True) if each is not None]
+        if not given:
+            return None, None, None
+        n, channels, height, width = ctx.size
+        first = given[0][1]
+        if ctx.last:
+            whole = first.new_zeros(n, height, width, channels).permute(0, 3, 1, 2)
+        else:
+            whole = first.new_zeros(ctx.size)
+        for start, each in given:
+            whole[:, :, start :: ctx.step, start :: ctx.step] = each
+        return whole, None, None
 
 
 def repeated(constant: Tensor, x: Tensor | fx.Proxy) -> Tensor:

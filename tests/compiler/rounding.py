@@ -22,6 +22,7 @@ import copy
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ from torch.nn import functional as F
 
 import robdsl
 from robdsl.compiler.lowered_module import LoweredModule
-from robdsl.compiler.modules import Affine, Crop, add_into, channels_last, every, repeated, zeros
+from robdsl.compiler.modules import Affine, Crop, add_into, channels_last, repeated, stepped, zeros
 from robdsl.compiler.passes.facts import primitive
 
 U = 2.0**-24
@@ -84,7 +85,7 @@ class Rounding(fx.Interpreter):
         single, exact = (getattr(each.get_submodule(owner), name) for each in self.pair)
         return Known(single, exact, (single.double() - exact).abs())
 
-    def _function(self, target: Any, args: Any) -> Known:
+    def _function(self, target: Any, args: Any) -> Any:
         if target in (operator.add, add_into):
             a, b = args
             exact, error = a.exact + b.exact, a.error + b.error
@@ -102,9 +103,14 @@ class Rounding(fx.Interpreter):
                     for key in ("single", "exact", "error")
                 )
             )
-        if target in (torch.narrow, every, channels_last, zeros):
+        if target in (torch.narrow, channels_last, zeros):
             first: Known = args[0]
             return first.mapped(lambda x: target(x, *args[1:]))
+        if target is operator.getitem:
+            return args[0][args[1]]
+        if target is stepped:
+            views = (stepped(getattr(args[0], key), *args[1:]) for key in ("single", "exact", "error"))
+            return list(starmap(Known, zip(*views, strict=True)))
         assert target is repeated, target
         return Known(
             *(repeated(getattr(args[0], key), args[1].single) for key in ("single", "exact", "error"))

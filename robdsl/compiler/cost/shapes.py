@@ -9,7 +9,7 @@ from torch import fx, nn
 
 from robdsl.compiler.fused_modules import PointwiseFan, SeparableFan, SeparablePair, SeparableSum
 from robdsl.compiler.lowered_module import LoweredModule
-from robdsl.compiler.modules import Crop, every, zeros
+from robdsl.compiler.modules import Crop, stepped, zeros
 from robdsl.compiler.passes.facts import is_concat, is_item, primitive, results
 from robdsl.graph.shapes import Shape
 from robdsl.kernels.fork import fork
@@ -44,7 +44,7 @@ def shapes_of(model: LoweredModule, *inputs: Shape) -> Shapes:
                 found |= shapes_of(module, *(known[each] for each in node.args if isinstance(each, fx.Node)))
                 if len(values := results(module)) == 1:
                     known[node] = found[module][values[0]]
-            elif isinstance(module, SeparableFan | PointwiseFan) or node.target is fork:
+            elif isinstance(module, SeparableFan | PointwiseFan) or node.target in (fork, stepped):
                 continue
             elif module is not None:
                 known[node] = _after(module, given[0])
@@ -57,13 +57,17 @@ def _item(model: LoweredModule, node: fx.Node, found: Shapes) -> Shape:
     """The shape of one of the values that a stage or an operation gives."""
     args: Any = node.args
     source, index = args
+    given: Any = source.args
     if source.target is fork:
-        return found[model][source.args[0]]
+        return found[model][given[0]]
+    if source.target is stepped:
+        first, starts, step = found[model][given[0]], given[1], given[2]
+        return (first[0], *(-(-(size - starts[index]) // step) for size in first[1:]))
     module = primitive(model, source)
     if isinstance(module, LoweredModule):
         return found[module][results(module)[index]]
     assert isinstance(module, SeparableFan | PointwiseFan)
-    sizes = found[model][source.args[0]][1:]
+    sizes = found[model][given[0]][1:]
     stride = module.stride if isinstance(module, SeparableFan) else 1
     return (module.pointwise.shape[-2], *((size - 1) // stride + 1 for size in sizes))
 
@@ -77,8 +81,6 @@ def _function(node: fx.Node, known: dict[fx.Node, Shape]) -> Shape:
         shape: Shape = tuple(args[1])
         return shape
     first = known[args[0]]
-    if node.target is every:
-        return (first[0], *(-(-(size - args[1]) // args[2]) for size in first[1:]))
     return (args[3], *first[1:]) if node.target is torch.narrow else first
 
 

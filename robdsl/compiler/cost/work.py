@@ -23,7 +23,7 @@ from torch import fx, nn
 from robdsl.compiler.cost.shapes import Shapes, shapes_of
 from robdsl.compiler.fused_modules import PointwiseFan, SeparableFan, SeparablePair, SeparableSum
 from robdsl.compiler.lowered_module import LoweredModule
-from robdsl.compiler.modules import Crop, NonlocalMean, channels_last, every, repeated, zeros
+from robdsl.compiler.modules import Crop, NonlocalMean, channels_last, repeated, stepped, zeros
 from robdsl.compiler.passes.base import graphs_of
 from robdsl.compiler.passes.facts import is_concat, is_item, is_relu, operand, operands, primitive, uses_of
 from robdsl.graph.shapes import Shape
@@ -82,6 +82,8 @@ def _node(module: LoweredModule, node: fx.Node, shapes: Shapes, capability: int)
     called = primitive(module, node)
     if isinstance(called, LoweredModule) or is_item(node) or node.target is fork:
         return _gathered(node, known)
+    if node.target is stepped:
+        return _stepped(node, known)
     if isinstance(called, SeparableFan | PointwiseFan):
         return _fan(called, node, known)
     if isinstance(called, SeparableSum | SeparablePair):
@@ -147,6 +149,13 @@ def _fused(
     return [Work(first, read + between, 1), Work(second, sum(maps[1:]) + between + out, 1), *back]
 
 
+def _stepped(node: fx.Node, known: dict[fx.Node, Shape]) -> list[Work]:
+    """Views, each copied by what reads it; back, zeros, then a copy of each gradient into them."""
+    copies = [Work(0, 2 * prod(known[each]), 1) for each in node.users]
+    assert isinstance(node.args[0], fx.Node)
+    return [*copies, Work(0, prod(known[node.args[0]]), 1), *copies, *_gathered(node, known)]
+
+
 def _fan(module: SeparableFan | PointwiseFan, node: fx.Node, known: dict[fx.Node, Shape]) -> list[Work]:
     """One call each way, which reads every map once, however many read it, and writes its gradient once."""
     outs = [prod(known[each]) for each in node.users]
@@ -181,8 +190,6 @@ def _function(module: LoweredModule, node: fx.Node, known: dict[fx.Node, Shape])
         return []
     if node.target is torch.narrow:
         return [Work(0, prod(known[args[0]]), 1), Work(0, 2 * out, 1)]
-    if node.target is every:  # copied for the convolution; back: zeros, then a copy into them
-        return [Work(0, 2 * out, 1), Work(0, prod(known[args[0]]), 1), Work(0, 2 * out, 1)]
     if node.target is channels_last:
         return [Work(0, 2 * out, 1)] * 2
     if is_concat(node):

@@ -54,7 +54,7 @@ CPU_PIPELINE = freezing_pipeline(channels_last=True)
 CUDA_PIPELINE = freezing_pipeline(*MERGING[-1])
 #: How `robdsl.freeze` begins where kernels run. ReLUs stay with their readers, because a kernel applies them as it reads.
 KERNEL_FOLDING: tuple[Pass, ...] = (
-    FoldNorms(), Zeros(), FoldConstants(), Identities(), Common(), MoveHeads(), FuseHeads(),
+    FoldNorms(), Zeros(), FoldConstants(), Identities(), Common(), MoveHeads(),
 )  # fmt: skip
 
 #: What there is to choose from then: stages alone, or pairs of them up to a size of map.
@@ -64,7 +64,17 @@ FUSING: tuple[tuple[Pass, ...], ...] = tuple((FuseStages(pairs=most),) for most 
 def kernel_writing(*fusing: Pass) -> tuple[Pass, ...]:
     """How `robdsl.freeze` ends where kernels run: stages are fused, and what is left is as on any GPU, but for sums."""
     *places, in_place = writing(channels_last=False)
-    return (*fusing, Dead(), *MERGING[-1], *places, Gather(), in_place)
+    return (
+        *fusing,
+        SkipPositions(),
+        FuseHeads(),
+        Dead(),
+        MergeSiblings(),
+        MergePointwise(),
+        *places,
+        Gather(),
+        in_place,
+    )
 
 
 #: What `robdsl.freeze` comes to where kernels run and no map is known to be small.

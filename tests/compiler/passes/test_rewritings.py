@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +15,9 @@ from torch import Tensor, fx, nn
 import robdsl
 from robdsl.compiler.frozen_module import snapshot
 from robdsl.compiler.lowered_module import LoweredModule
-from robdsl.compiler.modules import every
+from robdsl.compiler.modules import stepped
 from robdsl.compiler.passes import PASSES, run_pipeline
-from robdsl.compiler.passes.facts import is_concat, is_sum, operands
+from robdsl.compiler.passes.facts import is_concat, is_sum, operands, primitive
 from tests.compiler.passes.drawn import hold_frozen, hold_in_training, images_for, plain_model
 
 #: Of each node: what it computes, and the places of two earlier values.
@@ -181,6 +183,42 @@ def test_constants(body: str) -> None:
 REDUCED = "x -> a : conv(1, 2, stride=2)\n x -> b : crop(1) | conv(1, 3, stride=2)\n"
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("used", [(0, 1, 2), (1,), (0, 2)])
+def test_the_gradient_of_stepped_maps_is_torchs_own(
+    layout: torch.memory_format, used: tuple[int, ...]
+) -> None:
+    """Also of parts that nothing reads, of odd sizes, and mapped over many gradients at once."""
+    made = torch.rand(2, 3, 7, 6, dtype=torch.float64).contiguous(memory_format=layout)
+    x = made.clone(memory_format=torch.preserve_format).requires_grad_()
+    starts = (2, 0, 4)
+
+    def of(parts: Sequence[Tensor]) -> Tensor:
+        return torch.stack([parts[place].square().sum() for place in used]).sum()
+
+    parts, views = stepped(x, starts, 3), [x[:, :, start::3, start::3] for start in starts]
+    assert all(map(torch.equal, parts, views))
+    (ours,), (theirs,) = (torch.autograd.grad(of(each), x) for each in (parts, views))
+    assert torch.equal(ours, theirs) and ours.stride() == x.stride()
+    rows = torch.func.jacrev(lambda each: stepped(each, starts, 3)[used[0]].flatten())(made)
+    assert torch.equal(
+        rows.sum(0),
+        torch.func.jacrev(lambda each: each[:, :, starts[used[0]] :: 3, starts[used[0]] :: 3].flatten())(
+            made
+        ).sum(0),
+    )
+
+
+def test_a_relu_that_only_steps_read_comes_after_them() -> None:
+    text = f"cell c() {{ in x\nx -> r : relu\n{REDUCED.replace('x', 'r')} c = concat(a, b)\n c -> out }}"
+    net = robdsl.load(f"{text}\nnet n {{ input 4 x 6 x 6\n c()\n global_avg_pool | flatten | linear(2) }}")
+    cell = hold_frozen(net, [PASSES["skip-positions"]()]).get_submodule("c_0")
+    assert isinstance(cell, LoweredModule)
+    (first, *_, a, b) = [node for node in cell.graph.nodes if node.target in (stepped, torch.relu)]
+    assert first.target is stepped and a.target is b.target is torch.relu
+    assert not any(type(each) is nn.ReLU for node in cell.graph.nodes if (each := primitive(cell, node)))
+
+
 @pytest.mark.parametrize(
     ("body", "left"),
     [
@@ -209,8 +247,8 @@ def test_what_is_stepped_over_is_not_given(body: str, left: list[tuple[int, int]
         frozen = hold_frozen(net, [PASSES["skip-positions"](), PASSES["dead"]()])
         cell = frozen.get_submodule("c_0")
         assert isinstance(cell, LoweredModule)
-        found = [node.args[1:] for node in cell.graph.nodes if node.target is every]
-        assert sorted(found) == left
+        steps: list[Any] = [node.args for node in cell.graph.nodes if node.target is stepped]
+        assert sorted((start, step) for _, starts, step in steps for start in starts) == left
 
 
 # --- channels-last
