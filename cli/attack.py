@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from .attack_report import show_findings, show_report
-from .console import err, fail, out, plural, show_json
+from .console import err, fail, out, show_json
 from .progress import Line, show_evaluation
 from .running import (
     DataOption,
     DeviceOption,
     File,
+    GraphsOption,
     JsonOption,
     LoadersOption,
     NetOption,
@@ -27,6 +28,7 @@ from .running import (
     device_of,
     is_first,
     net_for,
+    replayed,
     reported,
 )
 from .stopping import stoppable
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from robdsl.attacks import Attack
-    from robdsl.attacks.core.graphed import StepGraphs
     from robdsl.graph.net import Net
 
 
@@ -84,13 +85,7 @@ def attack(
             help="Attack a frozen model, which counts the same faster; other backends attack the compiled one.",
         ),
     ] = True,
-    cuda_graphs: Annotated[
-        bool,
-        typer.Option(
-            "--cuda-graphs",
-            help="Replay the steps of PGD, BIM and C&W as one CUDA graph each: for small batches, bound by launches.",
-        ),
-    ] = False,
+    cuda_graphs: GraphsOption = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -161,7 +156,7 @@ def attack(
         beside = {"net": found.name, "paper_row": report.paper_row(found.cost.params)}
         kept = keep_report(folder, report, **beside)
         if graphs is not None:
-            err.print(_replayed(graphs, place), markup=False)
+            err.print(replayed(graphs, place), markup=False)
     show_findings(report.findings)
     if as_json:
         show_json({**beside, **report.to_json(), "report": str(kept)})
@@ -200,14 +195,6 @@ def _model(net: Net, weights: Path, device: torch.device, *, frozen: bool) -> nn
     robdsl.load_weights(model, weights)
     model = model.to(device).eval()
     return robdsl.freeze(model) if frozen else model
-
-
-def _replayed(graphs: StepGraphs, device: torch.device) -> str:
-    """What `--cuda-graphs` came to."""
-    if device.type != "cuda":
-        return f"--cuda-graphs: there is no graph on {device.type}; steps were taken one by one"
-    said = f"--cuda-graphs: {plural(graphs.replays, 'step')} replayed, {graphs.plain:,} taken one by one"
-    return said if graphs.reason is None else f"{said}; a step could not be recorded: {graphs.reason}"
 
 
 def _behind(backend: str, attack: Attack) -> Attack:

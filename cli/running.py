@@ -15,12 +15,13 @@ from robdsl.graph.load import load
 from robdsl.graph.net import Net
 from robdsl.graph.shapes import show
 
-from .console import fail, find, settings, show_diagnostics
+from .console import fail, find, plural, settings, show_diagnostics
 from .info import net_name
 
 if TYPE_CHECKING:
     import torch
 
+    from robdsl.attacks.core.graphed import StepGraphs
     from robdsl.data import Data
 
 File = Annotated[str, typer.Argument(help="A file, or the name of a shipped net.", show_default=False)]
@@ -60,6 +61,13 @@ RateOption = Annotated[
 ]
 StepsOption = Annotated[int | None, typer.Option("--steps", help="Steps of the training attack.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+GraphsOption = Annotated[
+    bool,
+    typer.Option(
+        "--cuda-graphs",
+        help="Replay the steps of PGD, BIM and C&W as one CUDA graph each: for small batches, bound by launches.",
+    ),
+]
 
 
 def amount(text: str, option: str, largest: int | None = 1) -> Fraction:
@@ -74,6 +82,14 @@ def amount(text: str, option: str, largest: int | None = 1) -> Fraction:
         hint = "" if "/" in text else f"; did you mean {text}/255?"
         raise typer.BadParameter(f"images are in [0, {largest}], not {text} wide{hint}", param_hint=option)
     return found
+
+
+def replayed(graphs: StepGraphs, device: torch.device) -> str:
+    """What `--cuda-graphs` came to."""
+    if device.type != "cuda":
+        return f"--cuda-graphs: there is no graph on {device.type}; steps were taken one by one"
+    said = f"--cuda-graphs: {plural(graphs.replays, 'step')} replayed, {graphs.plain:,} taken one by one"
+    return said if graphs.reason is None else f"{said}; a step could not be recorded: {graphs.reason}"
 
 
 def net_for(file: str, net: str | None, set_: list[str] | None, data: Data) -> Net:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .console import out, show_json
+from .console import err, out, show_json
 from .progress import Line, show_training
 from .running import (
     BatchOption,
@@ -15,6 +16,7 @@ from .running import (
     DeviceOption,
     EpochsOption,
     File,
+    GraphsOption,
     JsonOption,
     LoadersOption,
     MethodOption,
@@ -30,6 +32,7 @@ from .running import (
     device_of,
     is_first,
     net_for,
+    replayed,
     reported,
 )
 from .stopping import TrainingKept, stoppable
@@ -64,6 +67,7 @@ def train(
     weights: Annotated[
         Path | None, typer.Option(help="Weights to start from.", show_default="fresh ones")
     ] = None,
+    cuda_graphs: GraphsOption = False,
     net: NetOption = None,
     set_: SetOption = None,
     data_root: RootOption = None,
@@ -83,6 +87,7 @@ def train(
     Example: robdsl train robnet_small --set width=8 --set layers=4 --data digits --epochs 10
     """
     import robdsl
+    from robdsl.attacks.core.graphed import graphed_steps
     from robdsl.data import joined, load_data
     from robdsl.training import Event, Started, TensorBoard, recipe_for, tell
     from robdsl.training import train as run
@@ -123,7 +128,11 @@ def train(
 
         board = TensorBoard(folder / "tensorboard") if tensorboard and is_first() else None
         kept = TrainingKept(recipe.checkpoint_batches)
-        with stoppable(kept), Line() as line:
+        with (
+            stoppable(kept),
+            Line() as line,
+            graphed_steps() if cuda_graphs else nullcontext() as graphs,
+        ):
             result = run(
                 model,
                 train_data,
@@ -136,6 +145,8 @@ def train(
                 workers=workers,
             )
         if is_first():
+            if graphs is not None:
+                err.print(replayed(graphs, place), markup=False)
             _show(
                 result.best,
                 folder,

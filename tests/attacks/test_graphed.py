@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from robdsl.attacks import PGD, pgd
-from robdsl.attacks.core import graphed
 from robdsl.attacks.core.ball import LinfBall
 from robdsl.attacks.core.graphed import graphed_steps
+from tests.attacks.recording import record_on_cpu
 
 
 def model() -> nn.Module:
@@ -46,20 +46,10 @@ def test_nothing_is_recorded_on_a_cpu() -> None:
 
 
 @pytest.fixture
-def replayed_on_cpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
-    """Steps on a CPU are "recorded" as themselves: all around a graph works as on a GPU, the graph alone is not there."""
-
-    def capture(take: Callable[[], None]) -> Callable[[], None]:
-        for _ in range(4):
-            take()
-        return take
-
-    def use(instead: Callable[..., object] = capture) -> None:
-        monkeypatch.setattr(graphed, "_serves", lambda ball, images: isinstance(ball, LinfBall))
-        monkeypatch.setattr(graphed, "_captured", instead)
-
-    use()
-    return use
+def replayed_on_cpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Records on a CPU; called, by other means."""
+    record_on_cpu(monkeypatch)
+    return partial(record_on_cpu, monkeypatch)
 
 
 @pytest.mark.usefixtures("replayed_on_cpu")

@@ -213,6 +213,11 @@ def test_graphs_are_for_gpus(robdsl: Run) -> None:
     assert "--cuda-graphs: there is no graph on cpu; steps were taken one by one" in graphed.err
     counts = [json.loads(done.out)["attacks"][0]["robust"] for done in (plain, graphed)]
     assert counts[0] == counts[1]
+    again = robdsl(
+        "train", "tiny.rob", "--epochs", 1, "--steps", 1, "--device", "cpu", "--cuda-graphs", "-o", "other"
+    )
+    assert again.status == 0, again.err
+    assert "--cuda-graphs: there is no graph on cpu; steps were taken one by one" in again.err
     other = robdsl(*command, "--cuda-graphs", "--backend", "foolbox")
     assert other.status == 2
     assert "only robdsl's own attacks" in other.err
@@ -227,6 +232,9 @@ def test_graphs_on_a_gpu(robdsl: Run) -> None:
     )  # fmt: skip
     assert done.status == 0, done.err
     assert "--cuda-graphs: 9 steps replayed, 3 taken one by one" in done.err
+    trained = robdsl("train", "tiny.rob", "--epochs", 1, "--device", "cuda", "--cuda-graphs", "-o", "other")
+    assert trained.status == 0, trained.err
+    assert " replayed, " in trained.err and "could not" not in trained.err
 
 
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(robdsl: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from robdsl.attacks import PGD
+from robdsl.attacks.core.graphed import graphed_steps
 from robdsl.data import ImageData, load_data
 from robdsl.evaluation import evaluate, text_hash, weights_hash
 from robdsl.training import (
@@ -31,6 +32,7 @@ from robdsl.training import (
     tell,
     train,
 )
+from tests.attacks.recording import record_on_cpu
 from tests.training.workers import Net, blobs, make_net, small_recipe, small_run
 
 
@@ -290,3 +292,22 @@ def test_adversarial_training_gains_robustness_on_digits(tmp_path: Path) -> None
         assert report.natural.share > 0.9
         robust[method] = report.worst_case
     assert robust["pgd"].interval[0] > robust["natural"].interval[1] + 0.4
+
+
+@pytest.mark.parametrize("method", ["pgd", "trades"])
+def test_steps_that_are_replayed_train_the_same_weights(
+    method: MethodName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights move under a recorded step, and each replay sees where they are."""
+    made = []
+    for name in ("plain", "graphed"):
+        model = make_net()
+        if name == "plain":
+            train(model, blobs(), blobs(24, seed=1), small_recipe(method=method), tmp_path / name)
+        else:
+            record_on_cpu(monkeypatch)
+            with graphed_steps() as graphs:
+                train(model, blobs(), blobs(24, seed=1), small_recipe(method=method), tmp_path / name)
+            assert graphs.replays > graphs.plain > 0 and graphs.refused == 0
+        made.append(weights_hash(model.state_dict()))
+    assert made[0] == made[1]
