@@ -17,6 +17,7 @@ from .running import (
     RootOption,
     SeedOption,
     SetOption,
+    amount,
     device_of,
     reported,
 )
@@ -185,7 +186,6 @@ def search(
         return
     if space is None:
         raise typer.BadParameter("name the space to search, such as cell-free", param_hint="--space")
-    from robdsl.attacks import to_fraction
     from robdsl.data import canonical_name, joined
     from robdsl.search import Place, Settings, Targets, create_study
     from robdsl.search.heritage import adopt_heritage
@@ -195,6 +195,7 @@ def search(
     from robdsl.search.supernet.training import supernet_recipe
 
     where = device_of(device)
+    widest, step = amount(eps, "--eps"), amount(step_size, "--step-size")
     with reported(), spoken(), joined(where):
         data_name = canonical_name(data)
         if not 0 < val_fraction < 1:
@@ -228,8 +229,8 @@ def search(
                 finetune=None if epochs == 0 else fine,
                 norm_images=norm_images,
                 attack=attack,
-                eps=to_fraction(eps),
-                step_size=to_fraction(step_size),
+                eps=widest,
+                step_size=step,
                 images=images,
                 batch=eval_batch,
                 threshold=threshold,
@@ -288,11 +289,11 @@ def _space_for(space: str, set_: list[str] | None, data: str, splits: tuple[Data
 
 
 def _filter_rule(text: str) -> tuple[str, float]:
-    kind, _, amount = text.partition(":")
-    if kind == "none" and not amount:
+    kind, _, number = text.partition(":")
+    if kind == "none" and not number:
         return kind, 0.0
     try:
-        return {"quantile": "quantile", "value": "value"}[kind], float(amount)
+        return {"quantile": "quantile", "value": "value"}[kind], float(number)
     except (KeyError, ValueError):
         raise typer.BadParameter(
             f"`{text}` is not none, quantile:SHARE or value:NUMBER", param_hint="--filter"

@@ -132,6 +132,7 @@ def test_what_is_wrong_is_said(robdsl: Run) -> None:
         (("--space", "tiny_space.rob", "--storage", "mysql://x"), 1, "no storage"),
         (("status", "nowhere"), 1, "is no study"),
         (("worker", "nowhere"), 1, "is no study"),
+        (("--space", "cell-free", "--eps", "8"), 2, "not 8 wide"),
         (("export", "nowhere", "-o", "bank.csv"), 2, "parquet"),
     ):
         done = robdsl("search", *arguments)
