@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from robdsl.kernels import node_sum, separable_statistics
+from robdsl.kernels import norm_sum, separable_statistics
 from robdsl.kernels.cases import REDUCTIONS, STAGES
 from robdsl.kernels.configurations import Shape
 
@@ -36,7 +36,7 @@ class Stage(nn.Module):
 
 
 class KernelStage(Stage):
-    """The same in train mode by `separable_statistics` and `node_sum`, running statistics included."""
+    """The same in train mode by `separable_statistics` and `norm_sum`, running statistics included."""
 
     def forward(self, x: Tensor) -> Tensor:
         norm = self.norm
@@ -44,7 +44,6 @@ class KernelStage(Stage):
         y, mean, variance = separable_statistics(
             x, self.depthwise.weight[:, 0], self.pointwise.weight[:, :, 0, 0], self.depthwise.stride[0]
         )
-        scale = norm.weight * (variance + norm.eps).rsqrt()
         with torch.no_grad():
             count = y.numel() // y.shape[1]
             momentum = norm.momentum
@@ -53,7 +52,7 @@ class KernelStage(Stage):
             norm.running_var.lerp_((variance * count / (count - 1)).to(norm.running_var.dtype), momentum)
             if norm.num_batches_tracked is not None:
                 norm.num_batches_tracked.add_(1)
-        return node_sum([y], scale[None], norm.bias - mean * scale)
+        return norm_sum([y], [mean], [variance], [norm.weight], [norm.bias], eps=norm.eps, batch=True)
 
 
 def stages(device: str) -> Iterator[tuple[str, Shape, torch.dtype, Stage]]:

@@ -11,6 +11,7 @@ from robdsl.kernels.availability import Availability, available
 from robdsl.kernels.fork import fork
 from robdsl.kernels.fsp import fsp_distance, fsp_gram
 from robdsl.kernels.nodes import node_sum
+from robdsl.kernels.norms import norm_sum
 from robdsl.kernels.pair import separable_pair
 from robdsl.kernels.pgd import pgd_step_
 from robdsl.kernels.pointwise_fan import pointwise_fan
@@ -21,6 +22,6 @@ from robdsl.kernels.weight_gradients import separable_weight_gradients
 
 __all__ = [
     "DEFAULT_PRECISION", "Availability", "Precision", "available", "fork", "fsp_distance", "fsp_gram", "node_sum",
-    "pgd_step_", "pointwise_fan", "separable_fan", "separable_pair", "separable_stage", "separable_statistics",
-    "separable_sum", "separable_weight_gradients",
+    "norm_sum", "pgd_step_", "pointwise_fan", "separable_fan", "separable_pair", "separable_stage",
+    "separable_statistics", "separable_sum", "separable_weight_gradients",
 ]  # fmt: skip

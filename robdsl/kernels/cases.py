@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robdsl.kernels import fsp, nodes, pair, pgd, separable_launch, weight_gradients
-from robdsl.kernels.configurations import Shape
+from robdsl.kernels import channel_sums, fsp, nodes, norms, pair, pgd, separable_launch, weight_gradients
+from robdsl.kernels.configurations import Shape, committed
 from robdsl.kernels.layout import mask_bytes, out_size
 from robdsl.kernels.precision import DEFAULT_PRECISION, tile_kind
+from robdsl.kernels.tiles import over
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,10 @@ class Case:
             "depthwise_gradient": (x * s.channels + y * s.outputs) * size,
             "node_sum_forward": (self.terms + 1) * x * s.channels * size + x * mask_bytes(s.channels),
             "node_sum_gradient": (self.terms + 1) * x * s.channels * size + x * mask_bytes(s.channels),
+            "norm_sum_forward": (self.terms + 2) * x * s.channels * size,
+            "norm_sum_gradient": (2 * self.terms + 1) * x * s.channels * size,
+            "channel_gradients": (self.terms + 1) * x * s.channels * size,
+            "combine_statistics": 2 * over(y, _tile_of_statistics(s)) * s.outputs * 4,
             "pgd_step": 5 * x * s.channels * size,
             "gram": x * (s.channels + s.outputs) * size,
             "gram_distance": 2 * x * (s.channels + s.outputs) * size,
@@ -197,6 +202,45 @@ def _node_sum_gradient(case: Case, device: torch.device) -> Callable[[], object]
     return lambda: nodes.launch_gradient(gradient, mask, scales, case.terms, rectify=True)
 
 
+def _for_norms(
+    case: Case, device: torch.device
+) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
+    """The maps of a node, and their means, variances and weights."""
+    channels, k = case.shape.channels, case.terms
+    means, variances, weights = ([_weights(device, channels).abs() for _ in range(k)] for _ in range(3))
+    return [case.maps(device, channels) for _ in range(k)], means, variances, weights
+
+
+def _norm_sum_forward(case: Case, device: torch.device) -> Callable[[], object]:
+    ys, means, variances, weights = _for_norms(case, device)
+    addend = case.maps(device, case.shape.channels)
+    return lambda: norms.launch(ys, [addend], means, variances, weights, weights, 1e-5)
+
+
+def _norm_sum_gradient(case: Case, device: torch.device) -> Callable[[], object]:
+    given = _for_norms(case, device)
+    gradient = case.maps(device, case.shape.channels)
+    sums = _weights(device, case.terms + 1, case.shape.channels)
+    return lambda: norms.launch_application(gradient, *given, sums, 1e-5)
+
+
+def _channel_gradients(case: Case, device: torch.device) -> Callable[[], object]:
+    ys, means, _, _ = _for_norms(case, device)
+    gradient = case.maps(device, case.shape.channels)
+    return lambda: channel_sums.launch(gradient, ys, means, None)
+
+
+def _tile_of_statistics(shape: Shape) -> int:
+    return committed("separable_forward", shape).rows
+
+
+def _combine_statistics(case: Case, device: torch.device) -> Callable[[], object]:
+    s, rows = case.shape, _tile_of_statistics(case.shape)
+    positions = case.images * out_size(s.height, s.stride) * out_size(s.width, s.stride)
+    parts = _weights(device, over(positions, rows), 2, s.outputs)
+    return lambda: separable_launch.combine(parts, positions, rows)
+
+
 def _pgd_step(case: Case, device: torch.device) -> Callable[[], object]:
     images, gradient, lower, upper = (case.maps(device, case.shape.channels) for _ in range(4))
     return lambda: pgd.launch(images, gradient, lower, upper, 2 / 255)
@@ -221,12 +265,19 @@ _PREPARED: dict[str, Callable[[Case, torch.device], Callable[[], object]]] = {
     "depthwise_gradient": _depthwise_gradient,
     "node_sum_forward": _node_sum_forward,
     "node_sum_gradient": _node_sum_gradient,
+    "norm_sum_forward": _norm_sum_forward,
+    "norm_sum_gradient": _norm_sum_gradient,
+    "channel_gradients": _channel_gradients,
+    "combine_statistics": _combine_statistics,
     "pgd_step": _pgd_step,
     "gram": _gram,
     "gram_distance": _gram_distance,
 }
 #: The names of all kernels.
 KERNELS = tuple(_PREPARED)
+
+#: Those that add up the maps of a node.
+_SUMS = ("node_sum_forward", "node_sum_gradient", "norm_sum_forward", "norm_sum_gradient", "channel_gradients")
 
 #: The maps of a RobNet of width 36 on 32 x 32 images: its cells, and the stages that halve a map.
 STAGES = (Shape(32, 32, 36, 36), Shape(16, 16, 72, 72), Shape(8, 8, 144, 144))
@@ -249,11 +300,14 @@ def cases(
                     continue
                 if kernel.startswith("pair") and not small:
                     continue
-                if kernel.startswith(("node_sum", "gram")) and not plain:
+                is_sum = kernel in _SUMS
+                if (is_sum or kernel.startswith("gram")) and not plain:
                     continue
-                terms = 3 if kernel.startswith("node_sum") else 1
+                if kernel == "combine_statistics" and dtype != torch.float32:
+                    continue  # statistics are float32, whatever the maps are
+                terms = 3 if is_sum else 1
                 # Sums are float32 whatever the precision of products.
-                given = DEFAULT_PRECISION if kernel.startswith("node_sum") else precision
+                given = DEFAULT_PRECISION if is_sum or kernel == "combine_statistics" else precision
                 found.append(Case(kernel, shape, images, dtype, given, terms))
                 if kernel.startswith("separable") and plain:
                     found.append(Case(kernel, shape, images, dtype, precision, 3))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robdsl.kernels.channel_sums import channel_gradients
 from robdsl.kernels.configurations import Shape, configure
 from robdsl.kernels.layout import (
     empty_nhwc,
@@ -107,14 +108,9 @@ def _back(ctx: Any, gradient: Tensor, _: Any) -> tuple[Any, ...]:
         to_xs = to_xs * ctx.terms
     to_scales = to_bias = None
     if ctx.to_scales is not None or ctx.bias is not None:
-        masked = gradient
-        if ctx.rectify:
-            masked = torch.where(unpack_bits(mask, gradient.shape[1]), gradient, 0)
-        masked = wide(masked)
-        if ctx.to_scales is not None:
-            to_scales = torch.stack([(masked * x).sum((0, 2, 3)) for x in saved]).to(ctx.to_scales)
-        if ctx.bias is not None:
-            to_bias = masked.sum((0, 2, 3)).to(ctx.bias)
+        sums = channel_gradients(gradient, saved, mask=mask if ctx.rectify else None)
+        to_scales = None if ctx.to_scales is None else sums[:-1].to(ctx.to_scales)
+        to_bias = None if ctx.bias is None else sums[-1].to(ctx.bias)
     return [g.to(dtype) for g, dtype in zip(to_xs, ctx.dtypes, strict=True)], to_scales, to_bias, None
 
 

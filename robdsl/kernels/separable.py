@@ -81,10 +81,10 @@ def separable_statistics(
         all three.
     """
     _check([x], depthwise[None], pointwise[None], stride)
-    out, _, mean, squares = torch.ops.robdsl.separable_statistics(
+    out, _, mean, variance = torch.ops.robdsl.separable_statistics(
         x, depthwise, pointwise, stride, check_precision(precision)
     )
-    return out, mean, squares / max(1, out.numel() // max(1, out.shape[1]))
+    return out, mean, variance
 
 
 def _check(xs: Sequence[Tensor], depthwise: Tensor, pointwise: Tensor, stride: int) -> None:
@@ -262,24 +262,29 @@ def _(
 def _remember_statistics(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     x, depthwise, pointwise, ctx.stride, ctx.precision = inputs
     out, masks, mean, _ = output
+    ctx.set_materialize_grads(False)
     ctx.learns = depthwise.requires_grad or pointwise.requires_grad
-    ctx.save_for_backward(x, masks, depthwise, pointwise, out, mean)
+    ctx.size = tuple(x.shape[2:])
+    ctx.save_for_backward(masks, depthwise, pointwise, out, mean, *([x] if ctx.learns else []))
 
 
 def _back_through_statistics(
-    ctx: Any, gradient: Tensor, _: Any, to_mean: Tensor, to_squares: Tensor
+    ctx: Any, gradient: Tensor | None, _: Any, to_mean: Tensor | None, to_variance: Tensor | None
 ) -> tuple[Any, ...]:
-    x, masks, depthwise, pointwise, out, mean = ctx.saved_tensors
-    count = max(1, out.numel() // max(1, out.shape[1]))
-    # y enters the mean by 1 / count, and the squared deviations by 2 (y - mean): one pass over both maps.
-    slope = 2 * to_squares
-    scales = torch.stack([torch.ones_like(slope), slope])
-    gradient = node_sum([gradient, out], scales, to_mean / count - slope * mean)
+    masks, depthwise, pointwise, out, mean, *xs = ctx.saved_tensors
+    if gradient is None:
+        gradient = torch.zeros_like(out)
+    if to_mean is not None or to_variance is not None:
+        count = max(1, out.numel() // max(1, out.shape[1]))
+        # y enters the mean by 1 / count, and the variance by 2 (y - mean) / count: one pass over both maps.
+        slope = torch.zeros_like(mean) if to_variance is None else to_variance * (2 / count)
+        shift = -slope * mean if to_mean is None else to_mean / count - slope * mean
+        gradient = node_sum([gradient, out], torch.stack([torch.ones_like(slope), slope]), shift)
     (to_x,) = torch.ops.robdsl.separable_input_gradient(
-        gradient, masks, depthwise[None], pointwise[None], *x.shape[2:], ctx.stride, ctx.precision
+        gradient, masks, depthwise[None], pointwise[None], *ctx.size, ctx.stride, ctx.precision
     )
     to_depthwise = to_pointwise = None
-    if ctx.learns:
+    for x in xs:
         to_depthwise, to_pointwise = separable_weight_gradients(
             x, gradient, depthwise, pointwise, ctx.stride, ctx.precision
         )

@@ -93,10 +93,13 @@ def gradient_tile(shape: Shape, kind: str, device: torch.device) -> tuple[Tile |
 
 
 def combine(sums: Tensor, positions: int, rows: int) -> tuple[Tensor, Tensor]:
-    """Tiles' means and squared deviations to those of the whole (Chan, Golub and LeVeque 1979, eq. 2.1)."""
-    counts = torch.full((len(sums), 1), float(rows), dtype=torch.float64, device=sums.device)
-    counts[-1] = positions - (len(sums) - 1) * rows
-    means, squares = sums.double().unbind(1)
-    mean = (counts * means).sum(0) / positions
-    total = squares.sum(0) + (counts * (means - mean).square()).sum(0)
-    return mean.float(), total.float()
+    """Tiles' means and squared deviations to each channel's mean and biased variance, (C,) float32."""
+    from robdsl.kernels.device.norms import combine_statistics
+
+    tiles, _, outputs = sums.shape
+    mean, variance = sums.new_empty(outputs), sums.new_empty(outputs)
+    with torch.cuda.device_of(sums):
+        combine_statistics[(over(outputs, 16),)](
+            sums, mean, variance, tiles, rows, positions, OUT=outputs, M=256, BLOCK=16, num_warps=8, num_stages=1
+        )
+    return mean, variance

@@ -114,11 +114,11 @@ def weight_gradients(
 
 
 def statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Each channel's mean and its sum of squared deviations from it, (C,); zeros for an empty batch."""
+    """Each channel's mean and biased variance, (C,); zeros for an empty batch."""
     if not maps.numel():
         return maps.new_zeros(maps.shape[1]), maps.new_zeros(maps.shape[1])
     mean = maps.mean((0, 2, 3))
-    return mean, (maps - mean[:, None, None]).square().sum((0, 2, 3))
+    return mean, (maps - mean[:, None, None]).square().mean((0, 2, 3))
 
 
 def mask_shape(x: Tensor, terms: int, keep: bool) -> tuple[int, ...]:

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
+from robdsl.kernels import channel_sums, separable_launch
 from robdsl.kernels import separable_reference as reference
 from robdsl.kernels.layout import pack_bits, unpack_bits
 from robdsl.kernels.precision import product_kind, relative_bound
@@ -146,7 +148,7 @@ def statistics(p: Problem, make: Maker) -> Iterator[tuple[str, float]]:
     """A stage with what batch norm needs of it."""
     x = make.maps(p.channels, (p.height, p.width))
     d, w = make.weights(p.channels, 3, 3), make.weights(p.outputs, p.channels)
-    out, masks, mean, squares = OPS.separable_statistics(x, d, w, p.stride, p.precision)
+    out, masks, mean, variance = OPS.separable_statistics(x, d, w, p.stride, p.precision)
     exact = reference.forward([x.double()], d[None].double(), w[None].double(), None, [], p.stride)
     sizes = reference.forward(
         [x.double().relu()], d[None].double().abs(), w[None].double().abs(), None, [], p.stride
@@ -156,13 +158,33 @@ def statistics(p: Problem, make: Maker) -> Iterator[tuple[str, float]]:
     limit = relative_bound("ieee", count + 4)
     yield "forward", ratio(out, exact, error)
     yield "masks", float((masks[0] != pack_bits(~(x <= 0))).sum())
-    exact_mean, exact_squares = reference.statistics(exact)
+    exact_mean, exact_variance = reference.statistics(exact)
     of_mean = (error + limit * sizes).mean((0, 2, 3))
     yield "mean", ratio(mean, exact_mean, of_mean)
-    # Each deviation errs by `away`: (a + e)^2 - a^2 <= 2 |a| e + e^2, summed, and the sum itself rounds.
+    # Each deviation errs by `away`: (a + e)^2 - a^2 <= 2 |a| e + e^2, on average, and the sum itself rounds.
     apart, away = (exact - exact_mean[:, None, None]).abs(), error + of_mean[:, None, None]
-    of_squares = (2 * apart * away + away.square()).sum((0, 2, 3)) + limit * exact_squares
-    yield "squares", ratio(squares, exact_squares, of_squares)
+    of_variance = (2 * apart * away + away.square()).mean((0, 2, 3)) + limit * exact_variance
+    yield "variance", ratio(variance, exact_variance, of_variance)
+    if p.n:
+        yield from combined(make)
+
+
+def combined(make: Maker) -> Iterator[tuple[str, float]]:
+    """Statistics of more tiles than are read at once, the last one shorter."""
+    rows, tiles = 64, 600
+    parts = make.weights(tiles, 2, 20).abs()
+    counts = torch.full((tiles, 1), rows, dtype=torch.float64, device=parts.device)
+    counts[-1] = 3
+    positions = int(counts.sum())
+    found = separable_launch.combine(parts, positions, rows)
+    means, squares = parts.double().unbind(1)
+    mean = (counts * means).sum(0) / positions
+    limit = relative_bound("ieee", tiles + 4)
+    yield "mean of tiles", ratio(found[0], mean, limit * (counts * means.abs()).sum(0) / positions)
+    apart = (means - mean).abs() + limit * means.abs().amax(0)
+    sizes = (squares + counts * apart.square()).sum(0) / positions
+    exact = (squares + counts * (means - mean).square()).sum(0) / positions
+    yield "variance of tiles", ratio(found[1], exact, sizes - exact + limit * sizes)
 
 
 def pair(p: Problem, make: Maker) -> Iterator[tuple[str, float]]:
@@ -244,6 +266,60 @@ def node_sum(p: Problem, make: Maker) -> Iterator[tuple[str, float]]:
         yield f"gradient {term}", ratio(found[term], exact, 2.0**-23 * exact.abs())
 
 
+def norm_sum(p: Problem, make: Maker) -> Iterator[tuple[str, float]]:
+    """Batch norms and what they are added to, and their gradients, with any statistics that are given."""
+    size = (p.height, p.width)
+    ys, addend = [make.maps(p.channels, size) for _ in range(p.terms)], make.maps(p.channels, size)
+    means, weights, biases = ([make.weights(p.channels) for _ in range(p.terms)] for _ in range(3))
+    variances = [make.weights(p.channels).abs() for _ in range(p.terms)]
+    out = OPS.norm_sum(ys, [addend], means, variances, weights, biases, 1e-5, True)
+
+    def spread(vectors: list[Tensor]) -> Tensor:
+        return torch.stack(vectors).double()[:, None, :, None, None]
+
+    wide = torch.stack(ys).double()
+    inverses, scales = (spread(variances) + 1e-5).rsqrt(), spread(weights)
+    normed = (wide - spread(means)) * inverses
+    parts = [normed * scales, spread(biases), addend.double()[None]]
+    # The difference, the root, what is under it, and three products err by one unit each, then all is added up.
+    limit = relative_bound("ieee", 2 * p.terms + 7)
+    sizes = torch.stack([each.abs().sum(0).expand_as(addend) for each in parts]).sum(0)
+    exact = torch.stack([each.sum(0).expand_as(addend) for each in parts]).sum(0)
+    yield "forward", ratio(out, exact, limit * sizes)
+    plain = OPS.norm_sum(ys, [], means, variances, [], [], 1e-5, True)
+    yield "plain", ratio(plain, normed.sum(0), limit * normed.abs().sum(0))
+
+    gradient = make.maps(p.channels, size)
+    given = gradient.double()
+    positions = max(1, p.n * p.height * p.width)
+    to_ys, sums = OPS.norm_sum_gradient(gradient, ys, means, variances, weights, 1e-5)
+    products = (given * normed).sum((1, 3, 4))
+    limit = relative_bound("ieee", positions + 7)
+    of_products = limit * (given * normed).abs().sum((1, 3, 4))
+    whole, of_whole = given.sum((0, 2, 3)), limit * given.abs().sum((0, 2, 3))
+    yield "to weights", ratio(sums[:-1], products, of_products)
+    yield "to biases", ratio(sums[-1], whole, of_whole)
+    limit = relative_bound("ieee", 12)
+    for term in range(p.terms):
+        factor = (inverses[term] * scales[term]).abs()
+        back = normed[term] * (products[term] / positions)[:, None, None]
+        rest = given - (whole / positions)[:, None, None]
+        away = (
+            limit * (rest.abs() + back.abs())
+            + (of_whole / positions)[:, None, None]
+            + normed[term].abs() * (of_products[term] / positions)[:, None, None]
+        )
+        yield f"gradient {term}", ratio(to_ys[term], inverses[term] * scales[term] * (rest - back), factor * away)
+
+    mask = pack_bits(make.maps(p.channels, size) > 0)
+    with patch.object(channel_sums, "PROGRAMS", 2):  # so that each has several tiles
+        found = OPS.channel_gradients(gradient, ys, [], mask)
+    kept = given * unpack_bits(mask, p.channels)
+    limit = relative_bound("ieee", positions + 2)
+    terms = torch.cat([kept * wide, kept[None]])
+    yield "channels", ratio(found, terms.sum((1, 3, 4)), limit * terms.abs().sum((1, 3, 4)))
+
+
 def pgd(p: Problem, make: Maker) -> Iterator[tuple[str, float]]:
     """A step of PGD: the same bits as torch's, not-a-numbers included."""
     size = (p.height, p.width)
@@ -291,7 +367,7 @@ def fsp(p: Problem, make: Maker) -> Iterator[tuple[str, float]]:
 
 
 RUN: dict[str, Callable[[Problem, Maker], Iterator[tuple[str, float]]]] = {
-    "separable": separable, "statistics": statistics, "pair": pair, "node_sum": node_sum, "pgd": pgd, "fsp": fsp,
+    "separable": separable, "statistics": statistics, "pair": pair, "node_sum": node_sum, "norm_sum": norm_sum, "pgd": pgd, "fsp": fsp,
 }  # fmt: skip
 
 
@@ -320,6 +396,8 @@ def few() -> list[Problem]:
         p("node_sum", channels=20, terms=3, memory="sliced"),
         p("node_sum", channels=36, terms=1, dtype=torch.float16),
         p("node_sum", n=0),
+        p("norm_sum", channels=20, terms=3, memory="sliced", height=9), p("norm_sum", n=0),
+        p("norm_sum", channels=36, terms=1, dtype=torch.bfloat16),
         p("pgd", channels=3), p("pgd", channels=3, memory="contiguous", dtype=torch.bfloat16), p("pgd", n=0),
         p("fsp", channels=20, outputs=36, height=9, width=9), p("fsp", n=0),
         p("fsp", channels=72, outputs=16, dtype=torch.bfloat16, memory="contiguous"),
@@ -335,7 +413,7 @@ def many() -> list[Problem]:
                 shape = Problem("", 2, channels, channels, height, width, stride)
                 for operation in ("separable", "statistics", "pair"):
                     found.append(replace(shape, operation=operation))
-        for operation in ("node_sum", "fsp", "pgd"):
+        for operation in ("node_sum", "norm_sum", "fsp", "pgd"):
             found.append(Problem(operation, 2, channels, channels, 7, 5, terms=4))
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         for memory in FORMATS:

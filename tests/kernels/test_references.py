@@ -209,6 +209,19 @@ CHECKED: dict[str, Callable[[], tuple[Any, ...]]] = {
     "node_sum_gradient": lambda: (
         draw(2, 4, 5, 3, dtype=torch.float32, grad=False), torch.full((2, 5, 3, 1), 9, dtype=torch.uint8), None, 1, True,
     ),
+    "norm_sum": lambda: (
+        [draw(2, 4, 5, 3, dtype=torch.float32) for _ in range(2)], [draw(2, 4, 5, 3, dtype=torch.float32)],
+        *[[draw(4, dtype=torch.float32, grad=False).abs()] * 2 for _ in range(2)],
+        *[[draw(4, dtype=torch.float32) for _ in range(2)] for _ in range(2)], 1e-5, False,
+    ),
+    "norm_sum_gradient": lambda: (
+        draw(2, 4, 5, 3, dtype=torch.float32, grad=False), [draw(2, 4, 5, 3, dtype=torch.float32, grad=False)],
+        *[[draw(4, dtype=torch.float32, grad=False).abs()] for _ in range(3)], 1e-5,
+    ),
+    "channel_gradients": lambda: (
+        draw(2, 4, 5, 3, dtype=torch.float32, grad=False), [draw(2, 4, 5, 3, dtype=torch.float32, grad=False)],
+        [draw(4, dtype=torch.float32, grad=False)], torch.full((2, 5, 3, 1), 9, dtype=torch.uint8),
+    ),
     "pgd_step_": lambda: (
         torch.rand(2, 3, 4, 4), torch.randn(2, 3, 4, 4), torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4), 0.1,
     ),
@@ -235,6 +248,16 @@ def _pair(x: Tensor, addend: Tensor) -> Tensor:
     return kernels.separable_pair(x, d, w, b, d[:2], w[:, :2], b, [addend], 2)
 
 
+def _norms(x: Tensor, y: Tensor, weights: Tensor, biases: Tensor, addend: Tensor) -> Tensor:
+    """Norms of the batch, through whose statistics gradients go as well, and then of given statistics."""
+    of_weights, of_biases = list(weights.unbind()), list(biases.unbind())
+    with torch.no_grad():
+        variances, means = zip(*(torch.var_mean(each, (0, 2, 3), correction=0) for each in (x, y)), strict=True)
+    once = kernels.norm_sum([x, y], means, variances, of_weights, of_biases, [addend], batch=True)
+    given = draw(3, grad=False)
+    return kernels.norm_sum([once], [given], [given.abs()], of_weights[:1], of_biases[:1], batch=False)
+
+
 #: Of each operator that gradients flow through: what is differentiated, and with respect to what.
 DIFFERENTIATED: dict[str, tuple[Callable[..., Any], Callable[[], tuple[Tensor, ...]]]] = {
     "separable_sum": (
@@ -257,6 +280,9 @@ DIFFERENTIATED: dict[str, tuple[Callable[..., Any], Callable[[], tuple[Tensor, .
     "node_sum": (
         lambda x, y, s, b: kernels.node_sum([x, y], s, b, rectify=True),
         lambda: (draw(1, 3, 4, 3), draw(1, 3, 4, 3).detach().roll(1).requires_grad_(), draw(2, 3), draw(3)),
+    ),
+    "norm_sum": (
+        _norms, lambda: (draw(2, 3, 4, 3), draw(2, 3, 4, 3).detach().roll(1).requires_grad_(), draw(2, 3), draw(2, 3).detach().roll(1).requires_grad_(), draw(2, 3, 4, 3)),
     ),
     "fsp_gram": (kernels.fsp_gram, lambda: (draw(1, 2, 3, 2), draw(1, 3, 3, 2))),
     "fsp_distance": (
