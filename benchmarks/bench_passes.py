@@ -5,7 +5,8 @@
 ``attack``: RobNet-free in the form in which it was published (every edge a module, `x * 0` for empty ones, Python's `sum`, a
 ReLU for every edge) against `robdsl.compile` and `robdsl.freeze`, with images as they come (NCHW) and channels last.
 ``training``: the same in a step of training. ``nets``: the other nets that are shipped, plain, compiled and frozen.
-``inductor``: `torch.compile` of each distinct cell of the frozen model. ``profile``: where the time of a frozen step goes.
+``inductor``: `torch.compile` of each distinct cell of the frozen model, compiled anew. ``cells``: what the passes for
+it are worth in single cells. ``profile``: where the time of a frozen step goes.
 
 All variants of a table run in turn, in one process; ratios are medians of each round's. Memory is kept by the allocator
 (`MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_`), or page faults distort everything; the program starts itself again
@@ -27,12 +28,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._inductor.utils import fresh_cache
 from torch.nn import functional as F
 
 import robdsl
 from benchmarks.published_form import PublishedRobNet
 from benchmarks.record import in_turn, ratio, seconds_of, write
-from robdsl.compiler.lowered_module import LoweredModule
+from robdsl.compiler.passes import FOLDING, INDUCTOR_PIPELINE, Pass, stages_of, writing
+from robdsl.compiler.passes.positions import SkipPositions
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 #: Every net that is shipped, and the images in a step.
@@ -69,6 +72,7 @@ def main() -> None:
         "training": _training,
         "nets": _nets,
         "inductor": _inductor,
+        "cells": _cells,
         "profile": _profile,
     }
     runs = []
@@ -84,7 +88,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=["attack", "training", "nets", "inductor", "profile"])
+    parser.add_argument("part", choices=["attack", "training", "nets", "inductor", "cells", "profile"])
     parser.add_argument("--batch", type=int, default=32, help="images in a step of RobNet-free (32)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads (1 2)")
@@ -185,32 +189,78 @@ def _net(name: str, rounds: int, threads: int) -> Results:
 
 
 def _inductor(options: argparse.Namespace, threads: int) -> Results:
-    """`torch.compile` of each distinct cell: cells of one code are compiled once."""
+    """`torch.compile` of each distinct cell: cells of one code are compiled once, and nothing is cached before."""
     net, batch = robdsl.load("robnet_free"), options.batch
-    frozen = robdsl.freeze(robdsl.compile(net, seed=0))
-    fused = copy.deepcopy(frozen)
-    for each in fused.children():
-        if isinstance(each, LoweredModule):
-            each.compile(fullgraph=True)
-    x, last = (_images(net, batch, last=each) for each in (False, True))
-    ready = seconds_of(partial(_step, fused, x))
-    published = _laid_out(PublishedRobNet(net.alpha), last=True)
-    work = {
-        "published, channels last": partial(_step, published, last),
-        "frozen": partial(_step, frozen, x),
-        "frozen, torch.compile": partial(_step, fused, x),
-    }
-    seconds = _measured(work, options.rounds)
+    compiled = robdsl.compile(net, seed=0)
+    fused = robdsl.freeze(compiled, INDUCTOR_PIPELINE)
+    for each in stages_of(fused):
+        each.compile(fullgraph=True)
+    first, last = (_images(net, batch, last=each) for each in (False, True))
+    with fresh_cache():
+        ready = seconds_of(partial(_step, fused, first))
+        published = PublishedRobNet(net.alpha)
+        work = {
+            "published": partial(_step, _laid_out(published, last=False), first),
+            "published, channels last": partial(_step, _laid_out(published, last=True), last),
+            "frozen": partial(_step, robdsl.freeze(compiled), first),
+            "frozen, torch.compile": partial(_step, fused, first),
+        }
+        seconds = _measured(work, options.rounds)
     print(f"\nRobNet-free, torch.compile of each distinct cell, threads {threads}, ready after {ready:.0f} s")
     _show(seconds, "published, channels last")
-    over = ratio(seconds, "published, channels last", "frozen, torch.compile")
-    print(f"  over published, channels last: {over:.2f} (at least 1.7 is the aim)")
-    return {
-        "batch": batch,
-        "ready": ready,
-        "seconds": _medians(seconds),
-        "over_published_channels_last": over,
-    }
+    over = {name: ratio(seconds, name, "frozen, torch.compile") for name in work}
+    print(
+        f"  over published, channels last: {over['published, channels last']:.2f} (at least 1.7 is the aim)"
+    )
+    return {"batch": batch, "ready": ready, "seconds": _medians(seconds), "compiled_over": over}
+
+
+#: What a cell of a frozen net is before `torch.compile`: as usual, and without one of the passes that are for it.
+BEFORE_INDUCTOR: Mapping[str, Sequence[Pass]] = {
+    "torch.compile of the usual pipeline": (*FOLDING, SkipPositions(), *writing(channels_last=True)),
+    "of INDUCTOR_PIPELINE without keep-signs": INDUCTOR_PIPELINE[:-1],
+    "of INDUCTOR_PIPELINE without forget-inputs": (*INDUCTOR_PIPELINE[:-2], INDUCTOR_PIPELINE[-1]),
+    "of INDUCTOR_PIPELINE": INDUCTOR_PIPELINE,
+}
+
+
+def _cells(options: argparse.Namespace, threads: int) -> Results:
+    """What each pass for `torch.compile` is worth, by cells of the three sizes of map."""
+    net = robdsl.load("robnet_free")
+    compiled = robdsl.compile(net, seed=0)
+    models = {"frozen": robdsl.freeze(compiled)}
+    models |= {name: robdsl.freeze(compiled, passes) for name, passes in BEFORE_INDUCTOR.items()}
+    results: Results = {}
+    for name in ("robnet_cell_2", "robnet_cell_9", "robnet_cell_17"):
+        maps = _maps(models["frozen"], name, _images(net, options.batch, last=False))
+        work = {}
+        for form, model in models.items():
+            cell = model.get_submodule(name)
+            if form != "frozen":
+                cell.compile(fullgraph=True)
+            work[form] = partial(_cell_step, cell, maps)
+        seconds = _measured(work, options.rounds)
+        print(f"\n{name} of RobNet-free, batch {options.batch}, threads {threads}")
+        _show(seconds, "frozen")
+        results[name] = _medians(seconds)
+    return {"batch": options.batch, "cells": results}
+
+
+def _maps(model: nn.Module, name: str, x: Tensor) -> tuple[Tensor, ...]:
+    """What one stage of a net is given."""
+    given: list[tuple[Tensor, ...]] = []
+    hook = model.get_submodule(name).register_forward_pre_hook(lambda _, maps: given.append(maps))
+    with torch.no_grad():
+        model(x)
+    hook.remove()
+    return given[0]
+
+
+def _cell_step(cell: nn.Module, maps: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The gradients to what one cell is given."""
+    maps = [each.detach().requires_grad_() for each in maps]
+    made = cell(*maps)
+    return torch.autograd.grad(made, maps, torch.ones_like(made))
 
 
 def _profile(options: argparse.Namespace, threads: int) -> Results:

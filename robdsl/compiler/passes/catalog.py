@@ -8,6 +8,7 @@ from robdsl.compiler.passes.across import ChannelsLast, ShareRelus
 from robdsl.compiler.passes.base import Pass
 from robdsl.compiler.passes.dead import Dead
 from robdsl.compiler.passes.fold import FoldConstants, FoldNorms
+from robdsl.compiler.passes.forget import ForgetInputs, KeepSigns
 from robdsl.compiler.passes.gather import Gather
 from robdsl.compiler.passes.heads import FuseHeads, MoveHeads
 from robdsl.compiler.passes.kernels import FuseStages
@@ -19,7 +20,7 @@ from robdsl.compiler.passes.simplify import Common, Identities, Zeros
 _ALL: tuple[type[Pass], ...] = (
     Zeros, Identities, Common, Dead, Concatenate, Early, InPlace,
     FoldNorms, FoldConstants, ShareRelus, SkipPositions, MergeSiblings, MergePointwise, ChannelsLast, MoveHeads, FuseHeads,
-    FuseStages, Gather,
+    FuseStages, Gather, ForgetInputs, KeepSigns,
 )  # fmt: skip
 
 #: The passes, by the names that pipelines call them.
@@ -52,6 +53,12 @@ def freezing_pipeline(*merging: Pass, channels_last: bool = False) -> tuple[Pass
 #: What `robdsl.freeze` comes to where nothing, or everything, is merged.
 CPU_PIPELINE = freezing_pipeline(channels_last=True)
 CUDA_PIPELINE = freezing_pipeline(*MERGING[-1])
+
+#: For `robdsl.freeze` of what `torch.compile` then makes code of on a CPU: it orders sums and overwrites values itself.
+INDUCTOR_PIPELINE: tuple[Pass, ...] = (
+    *FOLDING, SkipPositions(), ChannelsLast(), Concatenate(), Dead(), ForgetInputs(), KeepSigns(),
+)  # fmt: skip
+
 #: How `robdsl.freeze` begins where kernels run. ReLUs stay with their readers, because a kernel applies them as it reads.
 KERNEL_FOLDING: tuple[Pass, ...] = (
     FoldNorms(), Zeros(), FoldConstants(), Identities(), Common(), MoveHeads(),

@@ -9,6 +9,7 @@ import torch
 from torch import fx, nn
 from torch.fx.node import map_arg
 
+from robdsl.compiler.forgetful import ForgetfulConv2d, relu_keeping_signs
 from robdsl.compiler.lowered_module import ROB_SPAN, STACK_TRACE, LoweredModule
 from robdsl.compiler.modules import Affine, Crop, NonlocalMean, zeros
 
@@ -23,7 +24,7 @@ FRESH = (
     nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, Affine,
 )  # fmt: skip
 #: Primitives for whose backward pass autograd does not keep the input; nor is what they give a view of it.
-_FORGETFUL = (nn.ReLU, nn.Sigmoid, Affine)
+_FORGETFUL = (nn.ReLU, nn.Sigmoid, Affine, ForgetfulConv2d)
 
 
 def primitive(module: LoweredModule, node: fx.Node) -> nn.Module | None:
@@ -39,8 +40,11 @@ def primitive(module: LoweredModule, node: fx.Node) -> nn.Module | None:
 
 
 def is_relu(module: LoweredModule, node: fx.Node) -> bool:
-    """Whether a node is a ReLU, in place or not."""
-    return node.target in (torch.relu, torch.relu_) or type(primitive(module, node)) is nn.ReLU
+    """Whether a node is a ReLU, in place or not, whatever it keeps."""
+    return (
+        node.target in (torch.relu, torch.relu_, relu_keeping_signs)
+        or type(primitive(module, node)) is nn.ReLU
+    )
 
 
 def is_sum(node: fx.Node) -> bool:
@@ -117,7 +121,7 @@ def is_fresh(module: LoweredModule, node: fx.Node) -> bool:
 def forgets_input(module: LoweredModule, node: fx.Node) -> bool:
     """Whether a node, once computed, needs its operands no more: not for its gradient, nor as a view of them."""
     if node.op == "call_function":
-        return node.target in (operator.add, torch.cat, torch.relu, zeros)
+        return node.target in (operator.add, torch.cat, torch.relu, relu_keeping_signs, zeros)
     return type(primitive(module, node)) in _FORGETFUL
 
 

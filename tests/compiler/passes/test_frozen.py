@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 import robdsl
 from robdsl.compiler.frozen_module import FrozenError, FrozenModule
 from robdsl.compiler.lowered_module import LoweredModule
+from robdsl.compiler.passes import INDUCTOR_PIPELINE, stages_of
 from tests.compiler.passes.drawn import images_for, plain_model, same, step
 
 CODE = "11 10 | 01 11 10 | 00 11 01 10 | 00 01 00 10 11"
@@ -31,9 +32,9 @@ def model(net: robdsl.Net) -> LoweredModule:
     return plain_model(net)
 
 
-@pytest.fixture(scope="module")
-def frozen(model: LoweredModule) -> FrozenModule:
-    return robdsl.freeze(model)
+@pytest.fixture(scope="module", params=[None, INDUCTOR_PIPELINE], ids=["usual", "inductor"])
+def frozen(model: LoweredModule, request: pytest.FixtureRequest) -> FrozenModule:
+    return robdsl.freeze(model, request.param)
 
 
 def test_the_model_is_left_as_it_was(net: robdsl.Net) -> None:
@@ -150,6 +151,29 @@ def test_torch_compile(frozen: FrozenModule, net: robdsl.Net, backend: str) -> N
     compiled.compile(backend=backend, fullgraph=True)
     for ours, theirs in zip(step(compiled, x), step(frozen, x), strict=True):
         same(ours, theirs)
+    torch._dynamo.reset()
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.slow
+def test_torch_compile_of_each_cell(model: LoweredModule, net: robdsl.Net) -> None:
+    """As docs/passes.md says; no mask of bools is kept, and each distinct cell is compiled once."""
+    torch._dynamo.reset()
+    frozen, x = robdsl.freeze(model, INDUCTOR_PIPELINE), images_for(net)
+    expected = step(frozen, x)
+    for each in stages_of(frozen):
+        each.compile(fullgraph=True)
+    kept: list[torch.dtype] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.dtype)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits, gradient = step(frozen, x)
+    same(logits, expected[0])
+    same(gradient, expected[1])
+    assert torch.int8 in kept and torch.bool not in kept
     torch._dynamo.reset()
 
 

@@ -14,6 +14,7 @@ import robdsl
 from robdsl.compiler.passes import (
     CPU_PIPELINE,
     CUDA_PIPELINE,
+    INDUCTOR_PIPELINE,
     KERNEL_PIPELINE,
     PASSES,
     TRAIN_PIPELINE,
@@ -23,7 +24,12 @@ from tests.compiler.passes.drawn import cells, hold_frozen, hold_in_training
 
 TRAINING = [each() for each in PASSES.values() if each.mode == "train"]
 EVERY: list[Pass] = [each() for each in PASSES.values()]
-PIPELINES = {"cpu": CPU_PIPELINE, "cuda": CUDA_PIPELINE, "kernels": KERNEL_PIPELINE}
+PIPELINES = {
+    "cpu": CPU_PIPELINE,
+    "cuda": CUDA_PIPELINE,
+    "kernels": KERNEL_PIPELINE,
+    "inductor": INDUCTOR_PIPELINE,
+}
 
 SPACES: dict[str, Callable[[], robdsl.Space]] = {
     "cell_free": partial(robdsl.load_space, "cell_free", width=2, layers=3, classes=3),
