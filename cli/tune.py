@@ -87,10 +87,12 @@ def _show_plan(chosen: list[Case], as_json: bool) -> None:
     from robdsl.kernels.tune import MOST_TRIED, key_of
 
     if as_json:
-        show_json({"plan": {key_of(case): asdict(committed(case.kernel, case.shape)) for case in chosen}})
+        show_json(
+            {"plan": {key_of(case): asdict(committed(case.kernel, case.shape, case.kind)) for case in chosen}}
+        )
         return
     for case in chosen:
-        use = committed(case.kernel, case.shape)
+        use = committed(case.kernel, case.shape, case.kind)
         out.print(f"{key_of(case)}: from {use.rows} rows, {plural(use.warps, 'warp')} on", markup=False)
     out.print(f"{len(chosen)} entries, of each at most {MOST_TRIED} configurations")
 

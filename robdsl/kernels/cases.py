@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from robdsl.kernels import channel_sums, fsp, nodes, norms, pair, pgd, separable_launch, weight_gradients
 from robdsl.kernels.configurations import Shape, committed
 from robdsl.kernels.layout import mask_bytes, out_size
-from robdsl.kernels.precision import DEFAULT_PRECISION, tile_kind
+from robdsl.kernels.precision import DEFAULT_PRECISION, Precision, tile_kind
 from robdsl.kernels.tiles import over
 
 
@@ -231,7 +232,7 @@ def _channel_gradients(case: Case, device: torch.device) -> Callable[[], object]
 
 
 def _tile_of_statistics(shape: Shape) -> int:
-    return committed("separable_forward", shape).rows
+    return committed("separable_forward", shape, DEFAULT_PRECISION).rows
 
 
 def _combine_statistics(case: Case, device: torch.device) -> Callable[[], object]:
@@ -313,3 +314,11 @@ def cases(
                     found.append(Case(kernel, shape, images, dtype, precision, 3))
         found.append(Case("pgd_step", Shape(32, 32, 3, 3), images, dtype))
     return found
+
+
+def cases_of_all_kinds(images: int = 512) -> list[Case]:
+    """`cases` in every kind of product that a user can choose, each once."""
+    found = cases(images, (torch.float32, torch.bfloat16, torch.float16))
+    for precision in get_args(Precision):
+        found += cases(images, (torch.float32,), precision)
+    return list(dict.fromkeys(found))

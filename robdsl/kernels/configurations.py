@@ -109,22 +109,43 @@ def configure(kernel: str, shape: Shape, kind: str, device: torch.device | None 
         measured = user_table(device_key(device)).get(entry(kernel, shape, kind))
         if measured is not None:
             return measured
-    return committed(kernel, shape)
+    return committed(kernel, shape, kind)
 
 
-def committed(kernel: str, shape: Shape) -> Configuration:
-    """The committed table's: the first rule of the kernel whose bounds the shape keeps within."""
-    for bounds, configuration in _committed_rules()[kernel]:
-        if all(getattr(shape, name) <= bound for name, bound in bounds.items()):
-            return configuration
-    raise TableError(f"{COMMITTED.name} has no rule of {kernel} for {shape.key}")
+def committed(kernel: str, shape: Shape, kind: str) -> Configuration:
+    """The committed table's: the first rule of the kernel that is for the kind and whose bounds the shape keeps within."""
+    for rule in _committed_rules()[kernel]:
+        if rule.holds(shape, kind):
+            return rule.use
+    raise TableError(f"{COMMITTED.name} has no rule of {kernel} for {shape.key} in {kind}")
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Of the committed table: a configuration, for shapes within bounds and for some kinds of tile; None for all."""
+
+    use: Configuration
+    at_most: dict[str, int]
+    kinds: tuple[str, ...] | None
+
+    def holds(self, shape: Shape, kind: str) -> bool:
+        return (self.kinds is None or kind in self.kinds) and all(
+            getattr(shape, name) <= bound for name, bound in self.at_most.items()
+        )
 
 
 @lru_cache(maxsize=1)
-def _committed_rules() -> dict[str, list[tuple[dict[str, int], Configuration]]]:
+def _committed_rules() -> dict[str, list[_Rule]]:
     read = json.loads(COMMITTED.read_text(encoding="utf-8"))
     return {
-        kernel: [(rule.get("at_most", {}), Configuration(**rule["use"])) for rule in rules]
+        kernel: [
+            _Rule(
+                Configuration(**rule["use"]),
+                rule.get("at_most", {}),
+                tuple(rule["kinds"]) if "kinds" in rule else None,
+            )
+            for rule in rules
+        ]
         for kernel, rules in read["kernels"].items()
     }
 

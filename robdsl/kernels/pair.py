@@ -198,7 +198,8 @@ def _pair_gradient(
 ) -> Tensor:
     size = (height, width)
     weights = (depthwise_1, pointwise_1, depthwise_2, pointwise_2)
-    if runs_kernel(gradient, *weights) and gradient.shape[2] * gradient.shape[3] <= MOST_POSITIONS:
+    kind = product_kind(precision, gradient.dtype)
+    if runs_kernel(gradient, *weights) and gradient_fits(gradient.shape[2] * gradient.shape[3], kind):
         return launch_gradient(gradient, masks_in, masks_between, *weights, size, stride, precision)
     ops = torch.ops.robdsl
     if runs_kernel(gradient, *weights):
@@ -247,6 +248,14 @@ def fits(shape: Shape, dtype: torch.dtype, precision: str, modern: bool) -> bool
     rows = max(64, up_to_power(positions))
     size = {"tf32x3": 8, "fp16": 2, "bf16": 2}.get(product_kind(precision, dtype), 4)
     return rows * (16 * over(shape.channels, 16) * size + 2 * 16 * 8) <= _SHARED[0 if modern else 1]
+
+
+def gradient_fits(positions: int, kind: str) -> bool:
+    """Whether the gradient to a pair's input is one kernel, for results of so many positions.
+
+    Without tensor cores (`ieee`) the operands of a product lie in registers, and beyond 64 positions they spill.
+    """
+    return positions <= (64 if kind == "ieee" else MOST_POSITIONS)
 
 
 def _on_chip(x: Tensor, pointwise_1: Tensor, stride: int, precision: str) -> bool:

@@ -45,6 +45,11 @@ def tile_kind(precision: str, dtype: torch.dtype) -> str:
     return "fp32-bf16" if kind == "bf16" and dtype == torch.float32 else kind
 
 
+def operand_bound(kind: str) -> float:
+    """An upper bound of ``|brought into its format - operand| / |operand|``, for `relative_bound`'s kinds."""
+    return _OPERAND[kind]
+
+
 def relative_bound(kind: str, terms: int) -> float:
     """An upper bound of ``|computed - exact| / sum |a_i b_i|`` for a sum of `terms` products.
 

@@ -151,7 +151,7 @@ def tuned(
         RuntimeError: the GPU failed, or the committed configuration did not run.
     """
     launch = case.prepare(torch.device("cuda"))
-    start = committed(case.kernel, case.shape)
+    start = committed(case.kernel, case.shape, case.kind)
     with using(case.kernel, start):
         expected = launch()
 

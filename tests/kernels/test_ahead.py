@@ -2,7 +2,7 @@
 
 Registers and shared memory are Triton's doing as much as ours, so there is a table for each version of Triton that was at
 hand; another is held to the limits alone. `make test ARGS="tests/kernels/test_ahead.py -m '' --update-golden"` writes the
-installed version's anew.
+installed version's anew; with `-k gram` of the kernels whose name has `gram` in it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 
 from robdsl.kernels.ahead import SHARED_LIMIT
-from robdsl.kernels.cases import cases
+from robdsl.kernels.cases import KERNELS, cases_of_all_kinds
 from tests.house.tree import ROOT
 from tests.kernels.compiled import few, runs_there
 
 TABLE = Path(__file__).with_name("resources.json")
 
 
-def compiled(which: str) -> dict[str, list[int]]:
-    command = [sys.executable, "-W", "error", "-m", "tests.kernels.compiled", which]
+def compiled(*which: str) -> dict[str, list[int]]:
+    command = [sys.executable, "-W", "error", "-m", "tests.kernels.compiled", *which]
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -37,10 +37,10 @@ def tables() -> dict[str, dict[str, list[int]]]:
     return read
 
 
-def check(which: str, update: bool) -> None:
+def check(*which: str, update: bool) -> None:
     import triton
 
-    found = compiled(which)
+    found = compiled(*which)
     held = tables()
     for key, (registers, spills, shared) in found.items():
         assert spills == 0, key
@@ -74,21 +74,22 @@ def update(request: pytest.FixtureRequest) -> bool:
 
 
 def test_each_kernel_compiles_and_fits(update: bool) -> None:
-    check("few", update)
+    check("few", update=update)
 
 
 @pytest.mark.slow
-def test_all_launches_of_a_robnet_compile_and_fit(update: bool) -> None:
-    check("many", update)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_all_launches_of_a_robnet_compile_and_fit(kernel: str, update: bool) -> None:
+    check("many", kernel, update=update)
 
 
 @pytest.mark.parametrize("version", tables())
 def test_the_tables_hold_every_launch(version: str) -> None:
-    """Both capabilities of every launch that a RobNet makes, but those that go in two there; and no spill in any."""
+    """Both capabilities of every launch that a RobNet makes, in every kind of product; and no spill in any."""
     held = tables()[version]
     expected = {
         f"{case.label} sm_{capability}"
-        for case in (*cases(), *few())
+        for case in (*cases_of_all_kinds(), *few())
         for capability in (80, 90)
         if runs_there(case, capability)
     }

@@ -15,17 +15,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robdsl.kernels import configurations
+from robdsl.kernels.cases import cases_of_all_kinds
 from robdsl.kernels.configurations import Configuration, Shape, TableError, committed, configure, entry, using
 from robdsl.kernels.tiles import chunks, tile_of, up_to_power, whole_maps
 from tests.house.tree import ROOT
 
 SIZES = st.integers(1, 200)
+KINDS = sorted({case.kind for case in cases_of_all_kinds()})
 
 
-@given(height=SIZES, width=SIZES, channels=st.integers(1, 2048), outputs=st.integers(1, 2048))
-def test_every_shape_has_a_configuration(height: int, width: int, channels: int, outputs: int) -> None:
+@given(
+    height=SIZES, width=SIZES, channels=st.integers(1, 2048), outputs=st.integers(1, 2048), kind=st.sampled_from(KINDS)
+)  # fmt: skip
+def test_every_shape_has_a_configuration(
+    height: int, width: int, channels: int, outputs: int, kind: str
+) -> None:
     for kernel in configurations.kernels():
-        assert isinstance(committed(kernel, Shape(height, width, channels, outputs)), Configuration)
+        assert isinstance(committed(kernel, Shape(height, width, channels, outputs), kind), Configuration)
+
+
+def test_rules_are_for_kinds_that_there_are() -> None:
+    rules = json.loads(configurations.COMMITTED.read_text(encoding="utf-8"))["kernels"].values()
+    named = [kind for each in rules for rule in each for kind in rule.get("kinds", ())]
+    assert named and set(named) <= set(KINDS)
 
 
 @given(rows=st.sampled_from([16, 64, 256, 1024]), height=SIZES, width=SIZES, n=st.integers(1, 9))
@@ -77,8 +89,8 @@ def test_a_users_table_is_written_whole_and_asked_first(
     gpu = torch.device("cuda")
     assert configure("gram", shape, "bf16", gpu) == mine
     # What was measured for one kind of product is not taken for another, in which it may not fit.
-    assert configure("gram", shape, "tf32x3", gpu) == committed("gram", shape)
-    assert configure("gram", Shape(9, 8, 16, 16), "bf16", gpu) == committed("gram", shape)
+    assert configure("gram", shape, "tf32x3", gpu) == committed("gram", shape, "tf32x3")
+    assert configure("gram", Shape(9, 8, 16, 16), "bf16", gpu) == committed("gram", shape, "bf16")
     assert json.loads(path.read_text())["measured"] == {f"gram {shape.key} bf16": asdict(mine)}
     configurations.user_table.cache_clear()
 

@@ -53,7 +53,7 @@ def test_the_search_ends_where_no_neighbour_is_faster(
 
 
 def test_a_start_that_nothing_beats_stays() -> None:
-    start = committed("separable_forward", Shape(32, 32, 36, 36))
+    start = committed("separable_forward", Shape(32, 32, 36, 36), "tf32x3")
     times = tuning.search(start, lambda each: 1.0 if each == start else None)
     assert times == {start: 1.0}
 
@@ -116,7 +116,7 @@ class Pretended(Case):
 
 def test_a_tile_that_computes_something_else_or_does_not_fit_is_not_taken() -> None:
     shape = Shape(8, 8, 36, 36)
-    start = committed("gram", shape).rows
+    start = committed("gram", shape, "tf32x3").rows
     case = Pretended("gram", shape, 2)
     assert tuning.tuned(case, 1, case.time).best.rows == 4096
     case = Pretended("gram", shape, 2, large=2 * start)
@@ -136,7 +136,7 @@ def test_the_committed_tile_must_run() -> None:
 def test_a_failing_gpu_is_no_tile_too_large() -> None:
     class Failing(Pretended):
         def prepare(self, device: torch.device) -> Callable[[], Tensor]:
-            start = committed(self.kernel, self.shape)
+            start = committed(self.kernel, self.shape, self.kind)
 
             def launch() -> Tensor:
                 if configure(self.kernel, self.shape, self.kind) != start:
@@ -159,7 +159,7 @@ def test_the_plan_needs_no_gpu(robdsl: Run) -> None:  # noqa: F811
     assert {key.split()[-1] for key in plan} == {"tf32", "bf16", "tf32x3"}  # sums know no precision
     assert {key.split()[0] for key in plan} == set(kernels())
     use = plan["separable_forward 32x32:36-36/1 bf16"]
-    assert Configuration(**use) == committed("separable_forward", Shape(32, 32, 36, 36))
+    assert Configuration(**use) == committed("separable_forward", Shape(32, 32, 36, 36), "bf16")
     text = robdsl("tune", "--plan", "--kernel", "gram").out
     assert len(text.splitlines()) == 7
     assert "6 entries" in text
