@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 
 from robdsl.compiler.lowered_module import LoweredModule, install, is_primitive
 from robdsl.compiler.modules import Affine
+from robdsl.compiler.training_stages import spread
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -75,6 +76,7 @@ def snapshot(model: LoweredModule) -> FrozenModule:
     them. Batch norms become a factor and a shift a channel; dropout is gone.
     """
     graph = copy.deepcopy(model.graph)
+    spread(graph)
     constants: dict[str, nn.Module] = {}
     kept: dict[str, nn.Module] = {}
     for path, each in _parts(model):

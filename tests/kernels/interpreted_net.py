@@ -17,7 +17,7 @@ from robdsl.compiler.passes import KERNEL_PIPELINE
 from robdsl.kernels import separable_reference as reference
 from robdsl.kernels.layout import INTERPRETED
 from robdsl.kernels.precision import relative_bound
-from tests.kernels.problems import ratio
+from tests.kernels.bounds import ratio
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ from robdsl.kernels import channel_sums, separable_launch
 from robdsl.kernels import separable_reference as reference
 from robdsl.kernels.layout import pack_bits, unpack_bits
 from robdsl.kernels.precision import product_kind, relative_bound
+from tests.kernels import bounds
+from tests.kernels.bounds import ratio
 
 OPS = torch.ops.robdsl
 FORMATS = ("channels_last", "contiguous", "sliced")
@@ -80,13 +82,6 @@ class Maker:
         return torch.randn(size, generator=self.generator).to(self.device)
 
 
-def ratio(found: Tensor, exact: Tensor, bound: Tensor) -> float:
-    """The largest error over what is allowed; not a number where anything is."""
-    rounded = torch.finfo(found.dtype).eps * exact.abs()
-    error = (found.double() - exact).abs()
-    return float((error / (bound + rounded + 1e-30)).max()) if found.numel() else 0.0
-
-
 def kind(p: Problem) -> str:
     return product_kind(p.precision, p.dtype)
 
@@ -126,45 +121,17 @@ def separable(p: Problem, make: Maker) -> Iterator[tuple[str, float]]:
     gradient = make.maps(p.outputs, p.out)
     size = (p.height, p.width)
     found = OPS.separable_input_gradient(gradient, masks, d, w, *size, p.stride, p.precision)
-    exact = reference.input_gradients(gradient.double(), masks, wide.d, wide.w, size, p.stride)
-    whole_gradient = reference.input_gradients(
-        gradient.double().abs(), masks, whole.d, whole.w, size, p.stride
-    )
-    limit = relative_bound(kind(p), p.outputs + 11)
-    for term in range(p.terms):
-        yield f"gradient {term}", ratio(found[term], exact[term], limit * whole_gradient[term])
-
-    to_d, to_w = OPS.separable_weight_gradients(xs[0], gradient, d[0], w[0], p.stride, p.precision)
-    inputs = xs[0].double(), gradient.double(), wide.d[0], wide.w[0]
-    exact_d, exact_w = reference.weight_gradients(*inputs, p.stride)
-    sizes = reference.weight_gradients(whole.xs[0], inputs[1].abs(), whole.d[0], whole.w[0], p.stride)
-    positions = p.n * p.out[0] * p.out[1]
-    limit = relative_bound(kind(p), positions + p.outputs + 12)
-    yield "to depthwise", ratio(to_d, exact_d, limit * sizes[0])
-    yield "to pointwise", ratio(to_w, exact_w, limit * sizes[1])
+    yield from bounds.of_input_gradients(gradient, masks, d, w, size, p.stride, kind(p), found)
+    to_weights = OPS.separable_weight_gradients(xs[0], gradient, d[0], w[0], p.stride, p.precision)
+    yield from bounds.of_weight_gradients(xs[0], gradient, d[0], w[0], p.stride, kind(p), to_weights)
 
 
 def statistics(p: Problem, make: Maker) -> Iterator[tuple[str, float]]:
     """A stage with what batch norm needs of it."""
     x = make.maps(p.channels, (p.height, p.width))
     d, w = make.weights(p.channels, 3, 3), make.weights(p.outputs, p.channels)
-    out, masks, mean, variance = OPS.separable_statistics(x, d, w, p.stride, p.precision)
-    exact = reference.forward([x.double()], d[None].double(), w[None].double(), None, [], p.stride)
-    sizes = reference.forward(
-        [x.double().relu()], d[None].double().abs(), w[None].double().abs(), None, [], p.stride
-    )
-    error = relative_bound(kind(p), 12 + p.channels) * sizes
-    count = exact[:, 0].numel()
-    limit = relative_bound("ieee", count + 4)
-    yield "forward", ratio(out, exact, error)
-    yield "masks", float((masks[0] != pack_bits(~(x <= 0))).sum())
-    exact_mean, exact_variance = reference.statistics(exact)
-    of_mean = (error + limit * sizes).mean((0, 2, 3))
-    yield "mean", ratio(mean, exact_mean, of_mean)
-    # Each deviation errs by `away`: (a + e)^2 - a^2 <= 2 |a| e + e^2, on average, and the sum itself rounds.
-    apart, away = (exact - exact_mean[:, None, None]).abs(), error + of_mean[:, None, None]
-    of_variance = (2 * apart * away + away.square()).mean((0, 2, 3)) + limit * exact_variance
-    yield "variance", ratio(variance, exact_variance, of_variance)
+    found = OPS.separable_statistics(x, d, w, p.stride, p.precision)
+    yield from bounds.of_statistics(x, d, w, p.stride, kind(p), found)
     if p.n:
         yield from combined(make)
 
@@ -272,51 +239,23 @@ def norm_sum(p: Problem, make: Maker) -> Iterator[tuple[str, float]]:
     ys, addend = [make.maps(p.channels, size) for _ in range(p.terms)], make.maps(p.channels, size)
     means, weights, biases = ([make.weights(p.channels) for _ in range(p.terms)] for _ in range(3))
     variances = [make.weights(p.channels).abs() for _ in range(p.terms)]
-    out = OPS.norm_sum(ys, [addend], means, variances, weights, biases, 1e-5, True)
-
-    def spread(vectors: list[Tensor]) -> Tensor:
-        return torch.stack(vectors).double()[:, None, :, None, None]
-
-    wide = torch.stack(ys).double()
-    inverses, scales = (spread(variances) + 1e-5).rsqrt(), spread(weights)
-    normed = (wide - spread(means)) * inverses
-    parts = [normed * scales, spread(biases), addend.double()[None]]
-    # The difference, the root, what is under it, and three products err by one unit each, then all is added up.
-    limit = relative_bound("ieee", 2 * p.terms + 7)
-    sizes = torch.stack([each.abs().sum(0).expand_as(addend) for each in parts]).sum(0)
-    exact = torch.stack([each.sum(0).expand_as(addend) for each in parts]).sum(0)
-    yield "forward", ratio(out, exact, limit * sizes)
-    plain = OPS.norm_sum(ys, [], means, variances, [], [], 1e-5, True)
-    yield "plain", ratio(plain, normed.sum(0), limit * normed.abs().sum(0))
-
+    given = ys, [addend], means, variances, weights, biases, 1e-5
+    yield from bounds.of_norm_sum(*given, OPS.norm_sum(*given, True))
+    none: list[Tensor] = []
+    bare = ys, none, means, variances, none, none, 1e-5
+    yield from (("bare", share) for _, share in bounds.of_norm_sum(*bare, OPS.norm_sum(*bare, True)))
     gradient = make.maps(p.channels, size)
-    given = gradient.double()
-    positions = max(1, p.n * p.height * p.width)
-    to_ys, sums = OPS.norm_sum_gradient(gradient, ys, means, variances, weights, 1e-5)
-    products = (given * normed).sum((1, 3, 4))
-    limit = relative_bound("ieee", positions + 7)
-    of_products = limit * (given * normed).abs().sum((1, 3, 4))
-    whole, of_whole = given.sum((0, 2, 3)), limit * given.abs().sum((0, 2, 3))
-    yield "to weights", ratio(sums[:-1], products, of_products)
-    yield "to biases", ratio(sums[-1], whole, of_whole)
-    limit = relative_bound("ieee", 12)
-    for term in range(p.terms):
-        factor = (inverses[term] * scales[term]).abs()
-        back = normed[term] * (products[term] / positions)[:, None, None]
-        rest = given - (whole / positions)[:, None, None]
-        away = (
-            limit * (rest.abs() + back.abs())
-            + (of_whole / positions)[:, None, None]
-            + normed[term].abs() * (of_products[term] / positions)[:, None, None]
-        )
-        yield f"gradient {term}", ratio(to_ys[term], inverses[term] * scales[term] * (rest - back), factor * away)
+    for of in (weights, none):
+        back = gradient, ys, means, variances, of, 1e-5
+        parts = bounds.of_norm_sum_gradient(*back, OPS.norm_sum_gradient(*back))
+        yield from ((name if of else f"bare {name}", share) for name, share in parts)
 
     mask = pack_bits(make.maps(p.channels, size) > 0)
     with patch.object(channel_sums, "PROGRAMS", 2):  # so that each has several tiles
         found = OPS.channel_gradients(gradient, ys, [], mask)
-    kept = given * unpack_bits(mask, p.channels)
-    limit = relative_bound("ieee", positions + 2)
-    terms = torch.cat([kept * wide, kept[None]])
+    kept = gradient.double() * unpack_bits(mask, p.channels)
+    limit = relative_bound("ieee", p.n * p.height * p.width + 2)
+    terms = torch.cat([kept * torch.stack(ys).double(), kept[None]])
     yield "channels", ratio(found, terms.sum((1, 3, 4)), limit * terms.abs().sum((1, 3, 4)))
 
 

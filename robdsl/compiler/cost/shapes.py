@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from robdsl.compiler.fused_modules import PointwiseFan, SeparableFan, SeparablePair, SeparableSum
 from robdsl.compiler.lowered_module import LoweredModule
 from robdsl.compiler.modules import Crop, stepped, zeros
 from robdsl.compiler.passes.facts import is_concat, is_item, primitive, results
+from robdsl.compiler.training_stages import separable_norms
 from robdsl.graph.shapes import Shape
 from robdsl.kernels.fork import fork
 
@@ -32,7 +33,11 @@ def shapes_of(model: LoweredModule, *inputs: Shape) -> Shapes:
             found[model][node] = next(entering)
         elif node.op == "get_attr":
             owner, _, name = str(node.target).rpartition(".")
-            found[model][node] = tuple(getattr(model.get_submodule(owner), name).shape[1:])
+            held = getattr(model.get_submodule(owner), name)
+            if isinstance(held, Tensor):  # not a module, which is handed to `separable_norms`
+                found[model][node] = tuple(held.shape[1:])
+        elif node.target is separable_norms:
+            found[model][node] = _after_stage(model, node, found[model])
         elif is_item(node):
             found[model][node] = _item(model, node, found)
         elif node.op != "output":
@@ -70,6 +75,16 @@ def _item(model: LoweredModule, node: fx.Node, found: Shapes) -> Shape:
     sizes = found[model][given[0]][1:]
     stride = module.stride if isinstance(module, SeparableFan) else 1
     return (module.pointwise.shape[-2], *((size - 1) // stride + 1 for size in sizes))
+
+
+def _after_stage(model: LoweredModule, node: fx.Node, known: dict[fx.Node, Shape]) -> Shape:
+    """The shape of the result of the first of the stages in training that a node adds up."""
+    args: Any = node.args
+    x, *held = args[0][0]
+    shape = known[x]
+    for each in held:
+        shape = _after(model.get_submodule(str(each.target)), shape)
+    return shape
 
 
 def _function(node: fx.Node, known: dict[fx.Node, Shape]) -> Shape:

@@ -26,6 +26,7 @@ from robdsl.compiler.lowered_module import LoweredModule
 from robdsl.compiler.modules import Crop, NonlocalMean, channels_last, repeated, stepped, zeros
 from robdsl.compiler.passes.base import graphs_of
 from robdsl.compiler.passes.facts import is_concat, is_item, is_relu, operand, operands, primitive, uses_of
+from robdsl.compiler.training_stages import separable_norms
 from robdsl.graph.shapes import Shape
 from robdsl.kernels import configurations
 from robdsl.kernels.fork import fork
@@ -86,6 +87,8 @@ def _node(module: LoweredModule, node: fx.Node, shapes: Shapes, capability: int)
         return _stepped(node, known)
     if isinstance(called, SeparableFan | PointwiseFan):
         return _fan(called, node, known)
+    if node.target is separable_norms:
+        return [*_norms(module, node, known), *_gathered(node, known)]
     if isinstance(called, SeparableSum | SeparablePair):
         return [*_fused(called, node, known, capability), *_gathered(node, known)]
     return [*_forward_and_back(module, node, known), *_gathered(node, known)]
@@ -171,6 +174,19 @@ def _finds_room(module: SeparablePair, shape: Shape, capability: int) -> bool:
     """Whether the kernel of a pair runs whole on a chip, for float32 maps of a shape."""
     of = configurations.Shape(shape[1], shape[2], shape[0], len(module.pointwise_1), module.stride)
     return fits(of, torch.float32, module.precision, capability >= 9)
+
+
+def _norms(module: LoweredModule, node: fx.Node, known: dict[fx.Node, Shape]) -> list[Work]:
+    """One call each way for each stage, and one for all their norms and what else they add."""
+    args: Any = node.args
+    stages, addends, _ = args
+    out, found = prod(known[node]), []
+    for x, *convs, _ in stages:
+        weights: Any = [module.get_submodule(str(each.target)).weight for each in convs]
+        macs = prod(known[node][1:]) * sum(each.numel() for each in weights)
+        found += [Work(macs, prod(known[x]) + out, 1)] * 2
+    forward = (len(stages) + len(addends) + 1) * out
+    return [*found, Work(0, forward, 1), Work(0, (len(stages) + 1) * out, 1)]
 
 
 def _nonlocal(module: NonlocalMean, shape: Shape) -> list[Work]:

@@ -9,6 +9,7 @@ from robdsl.compiler.passes.catalog import (
     INDUCTOR_PIPELINE,
     KERNEL_FOLDING,
     KERNEL_PIPELINE,
+    KERNEL_TRAIN_PIPELINE,
     MERGING,
     PASSES,
     TRAIN_PIPELINE,
@@ -27,6 +28,7 @@ from robdsl.compiler.passes.pipeline import (
 
 __all__ = [
     "CPU_PIPELINE", "CUDA_PIPELINE", "FOLDING", "FUSING", "INDUCTOR_PIPELINE", "KERNEL_FOLDING", "KERNEL_PIPELINE",
-    "MERGING", "PASSES", "TRAIN_PIPELINE", "Mode", "Pass", "PipelineError", "Watcher", "check_mode", "format_pipeline",
-    "freezing_pipeline", "graphs_of", "kernel_writing", "parse_pipeline", "rebuilt", "run_pipeline", "stages_of", "writing",
+    "KERNEL_TRAIN_PIPELINE", "MERGING", "PASSES", "TRAIN_PIPELINE", "Mode", "Pass", "PipelineError", "Watcher",
+    "check_mode", "format_pipeline", "freezing_pipeline", "graphs_of", "kernel_writing", "parse_pipeline", "rebuilt",
+    "run_pipeline", "stages_of", "writing",
 ]  # fmt: skip

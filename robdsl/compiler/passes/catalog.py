@@ -16,11 +16,12 @@ from robdsl.compiler.passes.merge import MergePointwise, MergeSiblings
 from robdsl.compiler.passes.placement import Concatenate, Early, InPlace
 from robdsl.compiler.passes.positions import SkipPositions
 from robdsl.compiler.passes.simplify import Common, Identities, Zeros
+from robdsl.compiler.passes.training_kernels import FuseTraining
 
 _ALL: tuple[type[Pass], ...] = (
     Zeros, Identities, Common, Dead, Concatenate, Early, InPlace,
     FoldNorms, FoldConstants, ShareRelus, SkipPositions, MergeSiblings, MergePointwise, ChannelsLast, MoveHeads, FuseHeads,
-    FuseStages, Gather, ForgetInputs, KeepSigns,
+    FuseStages, Gather, ForgetInputs, KeepSigns, FuseTraining,
 )  # fmt: skip
 
 #: The passes, by the names that pipelines call them.
@@ -29,6 +30,11 @@ PASSES: Mapping[str, type[Pass]] = {each.name: each for each in _ALL}
 #: What `robdsl.compile` does unless it is told otherwise; each holds in training.
 TRAIN_PIPELINE: tuple[Pass, ...] = (
     Zeros(), Identities(), Common(), ChannelsLast(), Concatenate(), Dead(), Early(), InPlace(),
+)  # fmt: skip
+
+#: What `robdsl.compile` could do where kernels run. It is chosen by hand until a GPU has shown that it pays.
+KERNEL_TRAIN_PIPELINE: tuple[Pass, ...] = (
+    Zeros(), Identities(), Common(), FuseTraining(), Concatenate(), Dead(), Early(), Gather(), InPlace(),
 )  # fmt: skip
 
 #: How `robdsl.freeze` begins.

@@ -11,6 +11,7 @@ from torch import fx, nn
 from robdsl.compiler.lowered_module import LoweredModule, is_primitive
 from robdsl.compiler.passes.base import Mode, Pass, stages_of
 from robdsl.compiler.passes.facts import Norm, primitive
+from robdsl.compiler.training_stages import separable_norms
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Dead(Pass):
 
 def _is_seen(module: LoweredModule, node: fx.Node) -> bool:
     """Whether a node does more than make its value: learns statistics or draws numbers, both in train mode only."""
+    if node.target is separable_norms:
+        return True
     called = primitive(module, node)
     return called is not None and any(isinstance(each, Norm | nn.Dropout) for each in called.modules())
 

@@ -177,3 +177,20 @@ def unpacked(module: LoweredModule, node: fx.Node, sources: Sequence[fx.Node]) -
             )
         items.append(like(item, source))
     return items
+
+
+def sweep(nodes: list[fx.Node]) -> None:
+    """Erases those of the nodes that nothing reads any more, and what only they read."""
+    while nodes:
+        node = nodes.pop()
+        if not node.users and node.op != "placeholder" and not node._erased:
+            nodes += node.all_input_nodes
+            node.graph.erase_node(node)
+
+
+def summands(node: fx.Node) -> list[fx.Node]:
+    """What a sum adds up, through the sums that only it reads."""
+    found: list[fx.Node] = []
+    for each in operands(node):
+        found += summands(each) if is_sum(each) and len(each.users) == 1 else [each]
+    return found

@@ -20,9 +20,10 @@ from robdsl.compiler.passes.facts import (
     is_sum,
     like,
     operand,
-    operands,
     primitive,
     replace,
+    summands,
+    sweep,
     unpacked,
 )
 from robdsl.graph.shapes import Shape
@@ -71,7 +72,7 @@ class FuseStages(Pass):
         families: dict[Hashable, list[_Stage]] = defaultdict(list)
         firsts: dict[_Stage, _Stage | None] = {}
         others: list[fx.Node] = []
-        for term in _terms(node):
+        for term in summands(node):
             stage = _stage(module, term) if len(term.users) == 1 else None
             if stage is None:
                 others.append(term)
@@ -85,7 +86,7 @@ class FuseStages(Pass):
             return False
         left = list(node.all_input_nodes)
         replace(node, others[0])
-        _sweep(left)
+        sweep(left)
         return True
 
     def _fuse_others(self, module: LoweredModule, shapes: Mapping[fx.Node, Shape]) -> bool:
@@ -103,14 +104,14 @@ class FuseStages(Pass):
             else:
                 left = list(node.all_input_nodes)
                 replace(node, self._fused(module, node, [stage], [], first))
-                _sweep(left)
+                sweep(left)
         for family in readers.values():
             left = [each for stage in family for each in stage.node.all_input_nodes]
             if len(family) > 1:
                 self._fan(module, family)
             else:
                 replace(family[0].node, self._fused(module, family[0].node, family, [], None))
-            _sweep(left)
+            sweep(left)
         return changed
 
     def _fan(self, module: LoweredModule, family: Sequence[_Stage]) -> None:
@@ -209,26 +210,9 @@ def _first(module: LoweredModule, second: _Stage) -> _Stage | None:
     return _stage(module, second.x)
 
 
-def _sweep(nodes: list[fx.Node]) -> None:
-    """Erases those of the nodes that nothing reads any more, and what only they read."""
-    while nodes:
-        node = nodes.pop()
-        if not node.users and node.op != "placeholder" and not node._erased:
-            nodes += node.all_input_nodes
-            node.graph.erase_node(node)
-
-
 def _conv(module: LoweredModule, node: fx.Node) -> nn.Conv2d | None:
     found = primitive(module, node)
     return found if type(found) is nn.Conv2d and found.padding_mode == "zeros" else None
-
-
-def _terms(node: fx.Node) -> list[fx.Node]:
-    """What a sum adds up, through the sums that only it reads."""
-    found: list[fx.Node] = []
-    for each in operands(node):
-        found += _terms(each) if is_sum(each) and len(each.users) == 1 else [each]
-    return found
 
 
 def can_run(device: torch.device, dtype: torch.dtype) -> bool:

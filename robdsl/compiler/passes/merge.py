@@ -20,9 +20,9 @@ from robdsl.compiler.passes.facts import (
     is_sum,
     like,
     operand,
-    operands,
     primitive,
     replace,
+    summands,
 )
 
 
@@ -46,7 +46,7 @@ class MergePointwise(Pass):
         for node in list(module.graph.nodes):
             if not is_sum(node) or any(is_sum(user) and len(node.users) == 1 for user in node.users):
                 continue  # a part of a longer sum, which comes later
-            terms = _terms(node)
+            terms = summands(node)
             merged = [each for each in terms if is_pointwise(module, each) and len(each.users) == 1]
             if len(merged) >= max(2, self.least):
                 self._merge(module, node, merged, [each for each in terms if each not in merged])
@@ -71,14 +71,6 @@ class MergePointwise(Pass):
         sums = [each for each in graph.nodes if is_sum(each) and each is not node and each not in others]
         replace(node, value)
         erase_unused(graph, [*merged, *sums])
-
-
-def _terms(node: fx.Node) -> list[fx.Node]:
-    """What a sum adds up, through the sums that only it reads."""
-    found: list[fx.Node] = []
-    for each in operands(node):
-        found += _terms(each) if is_sum(each) and len(each.users) == 1 else [each]
-    return found
 
 
 def _conv(module: LoweredModule, node: fx.Node) -> nn.Conv2d:
