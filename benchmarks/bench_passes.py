@@ -6,7 +6,8 @@
 ReLU for every edge) against `robdsl.compile` and `robdsl.freeze`, with images as they come (NCHW) and channels last.
 ``training``: the same in a step of training. ``nets``: the other nets that are shipped, plain, compiled and frozen.
 ``inductor``: `torch.compile` of each distinct cell of the frozen model, compiled anew. ``cells``: what the passes for
-it are worth in single cells. ``profile``: where the time of a frozen step goes.
+it are worth in single cells. ``profile``: where the time of a frozen step goes. ``concatenations``: what a frozen step
+would win if no concatenation had to be written.
 
 All variants of a table run in turn, in one process; ratios are medians of each round's. Memory is kept by the allocator
 (`MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_`), or page faults distort everything; the program starts itself again
@@ -25,6 +26,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +76,7 @@ def main() -> None:
         "inductor": _inductor,
         "cells": _cells,
         "profile": _profile,
+        "concatenations": _concatenations,
     }
     runs = []
     for threads in options.threads:
@@ -88,7 +91,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=["attack", "training", "nets", "inductor", "cells", "profile"])
+    parser.add_argument(
+        "part", choices=["attack", "training", "nets", "inductor", "cells", "profile", "concatenations"]
+    )
     parser.add_argument("--batch", type=int, default=32, help="images in a step of RobNet-free (32)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads (1 2)")
@@ -285,6 +290,48 @@ def _profile(options: argparse.Namespace, threads: int) -> Results:
     return {"batch": options.batch, "seconds": whole, "shares": shares}
 
 
+class _Unwritten(torch.autograd.Function):
+    """A concatenation that is not computed: whatever memory holds, with the gradients of a true one."""
+
+    @staticmethod
+    def forward(ctx: Any, memory: Tensor, *parts: Tensor) -> Tensor:
+        ctx.sizes = [each.shape[1] for each in parts]
+        return memory.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, *gradients[0].split(ctx.sizes, 1))
+
+
+def _concatenations(options: argparse.Namespace, threads: int) -> Results:
+    """A bound on what parts that are written in place could win: results are wrong, the work else is the same."""
+    net = robdsl.load("robnet_free")
+    frozen, x = robdsl.freeze(robdsl.compile(net, seed=0)), _images(net, options.batch, last=False)
+    true_cat = torch.cat
+    memory: list[Tensor] = []
+
+    def prepared(parts: Sequence[Tensor], dim: int) -> Tensor:
+        memory.append(true_cat(list(parts), dim).detach())
+        return memory[-1]
+
+    with mock.patch.object(torch, "cat", prepared):
+        frozen(x)
+
+    def unwritten() -> Tensor:
+        places = iter(memory)
+        fake = lambda parts, dim: _Unwritten.apply(next(places), *parts)  # noqa: E731  it lives for this step
+        with mock.patch.object(torch, "cat", fake):
+            return _step(frozen, x)
+
+    seconds = _measured(
+        {"frozen": partial(_step, frozen, x), "nothing concatenated": unwritten}, options.rounds
+    )
+    print(f"\nRobNet-free frozen, {len(memory)} concatenations, batch {options.batch}, threads {threads}")
+    _show(seconds, "frozen")
+    bound = ratio(seconds, "frozen", "nothing concatenated")
+    return {"batch": options.batch, "seconds": _medians(seconds), "bound": bound}
+
+
 def _kind(name: str, shapes: Sequence[Sequence[int]]) -> str:
     """What a library function does in a frozen net."""
     if name in ("aten::mkldnn_convolution", "aten::convolution_backward"):
@@ -314,7 +361,7 @@ def _medians(seconds: Mapping[str, list[float]]) -> dict[str, float]:
 
 def _show(seconds: Mapping[str, list[float]], base: str) -> None:
     for name, each in seconds.items():
-        print(f"  {name:26} {1000 * statistics.median(each):8.0f} ms   {ratio(seconds, base, name):5.2f}")
+        print(f"  {name:44} {1000 * statistics.median(each):8.0f} ms   {ratio(seconds, base, name):5.2f}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,17 @@ def page() -> str:
         ("RobNets frozen, two threads", "passes_nets_robnets_2", _passes_nets),
         ("Other nets frozen, one thread", "passes_nets_others_1", _passes_nets),
         ("Other nets frozen, two threads", "passes_nets_others_2", _passes_nets),
-        ("RobNet-free with every cell through torch.compile", "passes_inductor", _passes_inductor),
+        (
+            "RobNet-free with every cell through torch.compile, one thread",
+            "passes_inductor_1",
+            _passes_inductor,
+        ),
+        (
+            "RobNet-free with every cell through torch.compile, two threads",
+            "passes_inductor_2",
+            _passes_inductor,
+        ),
+        ("What the passes for torch.compile are worth", "passes_cells", _passes_cells),
         ("From a file to a network", "compile", _compile),
         ("Attacks beside three libraries", "attacks_small_cpu", _attacks),
         ("PGD on RobNet-free beside three libraries", "attacks_robnet_free_cpu", _attacks),
@@ -92,15 +102,25 @@ def _passes_nets(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _passes_inductor(record: Mapping[str, Any]) -> Iterator[str]:
-    yield f"A step of an attack as above, median of {record['rounds']} rounds."
+    yield f"A step of an attack as above, median of {record['rounds']} rounds; nothing was compiled before."
     for run in record["runs"]:
         yield ""
-        yield (
-            f"Batch {run['batch']}, threads: {run['threads']}; compiled is faster than published, channels last, by "
-            f"{run['over_published_channels_last']:.2f}."
-        )
+        yield f"Batch {run['batch']}, threads: {run['threads']}; compiled in {run['ready']:.0f} s."
         yield ""
-        yield from _table(["form", "ms"], _milliseconds(run["seconds"]))
+        rows = _milliseconds(run["seconds"], run["compiled_over"])
+        yield from _table(["form", "ms", "compiled is faster by"], rows)
+
+
+def _passes_cells(record: Mapping[str, Any]) -> Iterator[str]:
+    yield f"One cell, forward and back to what it is given, float32, ms, median of {record['rounds']} rounds."
+    for run in record["runs"]:
+        yield ""
+        yield f"Batch {run['batch']}, threads: {run['threads']}."
+        yield ""
+        cells = run["cells"]
+        forms = next(iter(cells.values()))
+        rows = [[form, *(f"{1000 * seconds[form]:.0f}" for seconds in cells.values())] for form in forms]
+        yield from _table(["form", *cells], rows)
 
 
 def _milliseconds(seconds: Mapping[str, float], beside: Mapping[str, float] | None = None) -> list[list[str]]:
