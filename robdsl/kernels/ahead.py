@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_MODULES = ("separable", "weight_gradients", "pair", "nodes", "norms", "pgd", "fsp")
+_MODULES = ("separable", "weight_gradients", "pair", "nodes", "norms", "pgd", "fsp", "pointwise")
 _TYPES = {
     torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.uint8: "u8", torch.int32: "i32",
 }  # fmt: skip

@@ -9,7 +9,17 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from robdsl.kernels import channel_sums, fsp, nodes, norms, pair, pgd, separable_launch, weight_gradients
+from robdsl.kernels import (
+    channel_sums,
+    fsp,
+    nodes,
+    norms,
+    pair,
+    pgd,
+    pointwise_launch,
+    separable_launch,
+    weight_gradients,
+)
 from robdsl.kernels.configurations import Shape, committed
 from robdsl.kernels.layout import mask_bytes, out_size
 from robdsl.kernels.precision import DEFAULT_PRECISION, Precision, tile_kind
@@ -27,6 +37,7 @@ class Case:
         dtype: of the maps; weights are float32.
         precision: of products of float32.
         terms: maps that the operation adds up.
+        fan: maps that it makes of the same ones.
     """
 
     kernel: str
@@ -35,6 +46,7 @@ class Case:
     dtype: torch.dtype = torch.float32
     precision: str = DEFAULT_PRECISION
     terms: int = 1
+    fan: int = 1
 
     @property
     def kind(self) -> str:
@@ -45,7 +57,8 @@ class Case:
     def label(self) -> str:
         """``16x16:72-72/1 bf16``: what tables call it."""
         terms = f" x{self.terms}" if self.terms > 1 else ""
-        return f"{self.kernel} {self.shape.key}{terms} {self.kind}"
+        fan = f" to {self.fan}" if self.fan > 1 else ""
+        return f"{self.kernel} {self.shape.key}{terms}{fan} {self.kind}"
 
     def prepare(self, device: torch.device) -> Callable[[], object]:
         """Makes what the kernel works on, random, on a GPU or the device "meta"; the function returned launches it."""
@@ -56,11 +69,14 @@ class Case:
         s, size = self.shape, torch.empty(0, dtype=self.dtype).element_size()
         x = self.images * s.height * s.width
         y = self.images * out_size(s.height, s.stride) * out_size(s.width, s.stride)
+        stages = self.terms * x * (s.channels * size + mask_bytes(s.channels)) + self.fan * y * s.outputs * size
         each = {
-            "separable_forward": self.terms * x * (s.channels * size + mask_bytes(s.channels))
-            + y * s.outputs * size,
-            "separable_input_gradient": self.terms * x * (s.channels * size + mask_bytes(s.channels))
-            + y * s.outputs * size,
+            "separable_forward": stages,
+            "separable_input_gradient": stages,
+            "separable_fan_forward": stages,
+            "separable_fan_input_gradient": stages,
+            "pointwise_fan_forward": stages,
+            "pointwise_fan_input_gradients": stages,
             "pair_forward": x * (s.channels * size + mask_bytes(s.channels))
             + y * (s.outputs * size + mask_bytes(s.outputs)),
             "pair_input_gradient": x * (s.channels * size + mask_bytes(s.channels))
@@ -84,8 +100,10 @@ class Case:
         s = self.shape
         y = self.images * out_size(s.height, s.stride) * out_size(s.width, s.stride)
         once = 2 * y * s.channels * s.outputs
-        each = {"separable_forward": self.terms, "separable_input_gradient": self.terms, "pair_forward": 2,
-                "pair_input_gradient": 2, "pointwise_gradient": 1, "depthwise_gradient": 1, "gram": 1,
+        each = {"separable_forward": self.terms, "separable_input_gradient": self.terms,
+                "separable_fan_forward": self.fan, "separable_fan_input_gradient": self.fan,
+                "pointwise_fan_forward": self.terms * self.fan, "pointwise_fan_input_gradients": self.terms * self.fan,
+                "pair_forward": 2, "pair_input_gradient": 2, "pointwise_gradient": 1, "depthwise_gradient": 1, "gram": 1,
                 "gram_distance": 2}  # fmt: skip
         return once * each.get(self.kernel, 0)
 
@@ -131,13 +149,51 @@ def _separable_input_gradient(case: Case, device: torch.device) -> Callable[[], 
     weights = _weights(device, k, s.channels, 3, 3), _weights(device, k, s.outputs, s.channels)
 
     def launch() -> object:
-        tile, use = separable_launch.gradient_tile(s, case.kind, device)
+        tile, use = separable_launch.gradient_tile(case.kernel, s, case.kind, device)
         assert tile is not None
         return separable_launch.input_gradients(
             gradient, masks, *weights, (s.height, s.width), s.stride, case.precision, tile, use
         )
 
     return launch
+
+
+def _separable_fan_forward(case: Case, device: torch.device) -> Callable[[], object]:
+    s, fan = case.shape, case.fan
+    x, bias = case.maps(device, s.channels), _weights(device, fan, s.outputs)
+    weights = _weights(device, fan, s.channels, 3, 3), _weights(device, fan, s.outputs, s.channels)
+    return lambda: separable_launch.fan_forward(x, *weights, bias, s.stride, case.precision, keep_mask=True)
+
+
+def _separable_fan_input_gradient(case: Case, device: torch.device) -> Callable[[], object]:
+    s, fan = case.shape, case.fan
+    gradients = [case.maps(device, s.outputs, strided=True) for _ in range(fan)]
+    masks = _mask(case, device, s.channels, False)
+    weights = _weights(device, fan, s.channels, 3, 3), _weights(device, fan, s.outputs, s.channels)
+
+    def launch() -> object:
+        tile, use = separable_launch.gradient_tile(case.kernel, s, case.kind, device)
+        assert tile is not None
+        return separable_launch.fan_input_gradient(
+            gradients, masks, *weights, (s.height, s.width), s.stride, case.precision, tile, use
+        )
+
+    return launch
+
+
+def _pointwise_fan_forward(case: Case, device: torch.device) -> Callable[[], object]:
+    s, fan = case.shape, case.fan
+    xs = [case.maps(device, s.channels) for _ in range(case.terms)]
+    weights = _weights(device, fan, s.outputs, case.terms * s.channels), _weights(device, fan, s.outputs)
+    return lambda: pointwise_launch.forward(xs, *weights, case.precision, keep_mask=True)
+
+
+def _pointwise_fan_input_gradients(case: Case, device: torch.device) -> Callable[[], object]:
+    s, fan = case.shape, case.fan
+    gradients = [case.maps(device, s.outputs) for _ in range(fan)]
+    masks = _mask(case, device, s.channels, False, case.terms)
+    weights = _weights(device, fan, s.outputs, case.terms * s.channels)
+    return lambda: pointwise_launch.input_gradients(gradients, masks, weights, case.terms, case.precision)
 
 
 def _pair_weights(case: Case, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -260,6 +316,10 @@ def _gram_distance(case: Case, device: torch.device) -> Callable[[], object]:
 _PREPARED: dict[str, Callable[[Case, torch.device], Callable[[], object]]] = {
     "separable_forward": _separable_forward,
     "separable_input_gradient": _separable_input_gradient,
+    "separable_fan_forward": _separable_fan_forward,
+    "separable_fan_input_gradient": _separable_fan_input_gradient,
+    "pointwise_fan_forward": _pointwise_fan_forward,
+    "pointwise_fan_input_gradients": _pointwise_fan_input_gradients,
     "pair_forward": _pair_forward,
     "pair_input_gradient": _pair_input_gradient,
     "pointwise_gradient": _pointwise_gradient,
@@ -283,6 +343,11 @@ _SUMS = ("node_sum_forward", "node_sum_gradient", "norm_sum_forward", "norm_sum_
 #: The maps of a RobNet of width 36 on 32 x 32 images: its cells, and the stages that halve a map.
 STAGES = (Shape(32, 32, 36, 36), Shape(16, 16, 72, 72), Shape(8, 8, 144, 144))
 REDUCTIONS = (Shape(32, 32, 72, 72, 2), Shape(16, 16, 144, 144, 2))
+#: Its pointwise convolutions before cells: of each of the maps that they concatenate, how many of those, how many read them.
+POINTWISE = (
+    (Shape(32, 32, 108, 36), 1, 1), (Shape(32, 32, 36, 36), 4, 2), (Shape(32, 32, 36, 72), 4, 1),
+    (Shape(16, 16, 72, 72), 4, 2), (Shape(16, 16, 72, 144), 4, 1), (Shape(8, 8, 144, 144), 4, 2),
+)  # fmt: skip
 
 
 def cases(
@@ -297,7 +362,10 @@ def cases(
             plain = shape.stride == 1
             small = out_size(shape.height, shape.stride) <= 16
             for kernel in KERNELS:
-                if kernel == "pgd_step":
+                if kernel == "pgd_step" or kernel.startswith("pointwise_fan"):
+                    continue
+                if kernel.startswith("separable_fan"):
+                    found.append(Case(kernel, shape, images, dtype, precision, fan=3))
                     continue
                 if kernel.startswith("pair") and not small:
                     continue
@@ -312,6 +380,12 @@ def cases(
                 found.append(Case(kernel, shape, images, dtype, given, terms))
                 if kernel.startswith("separable") and plain:
                     found.append(Case(kernel, shape, images, dtype, precision, 3))
+        found += [
+            Case(kernel, shape, images, dtype, precision, terms, fan)
+            for kernel in KERNELS
+            if kernel.startswith("pointwise_fan")
+            for shape, terms, fan in POINTWISE
+        ]
         found.append(Case("pgd_step", Shape(32, 32, 3, 3), images, dtype))
     return found
 

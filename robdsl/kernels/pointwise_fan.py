@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robdsl.kernels import pointwise_launch as launch
 from robdsl.kernels import pointwise_reference as reference
-from robdsl.kernels.layout import empty_nhwc, wide
+from robdsl.kernels.layout import empty_nhwc, runs_kernel, wide
 from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision
 from robdsl.kernels.separable_reference import mask_shape, masks
 
@@ -67,6 +68,8 @@ def _check(xs: Sequence[Tensor], pointwise: Tensor, bias: Tensor | None) -> None
 def _fan(
     xs: list[Tensor], pointwise: Tensor, bias: Tensor | None, precision: str, keep_mask: bool
 ) -> tuple[list[Tensor], Tensor]:
+    if runs_kernel(*xs, pointwise, *([] if bias is None else [bias])):
+        return launch.forward(xs, pointwise, bias, precision, keep_mask)
     outs = [
         out.to(xs[0].dtype).contiguous(memory_format=torch.channels_last)
         for out in reference.forward(xs, pointwise, bias)
@@ -127,6 +130,8 @@ _fan.register_autograd(_back, setup_context=_remember)
 def _input_gradients(
     gradients: list[Tensor], masks: Tensor, pointwise: Tensor, terms: int, precision: str
 ) -> list[Tensor]:
+    if runs_kernel(*gradients, pointwise):
+        return launch.input_gradients(gradients, masks, pointwise, terms, precision)
     return [
         found.to(gradients[0].dtype).contiguous(memory_format=torch.channels_last)
         for found in reference.input_gradients(gradients, masks, pointwise)

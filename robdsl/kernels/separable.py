@@ -203,7 +203,7 @@ def _input_gradient(
     if runs_kernel(gradient, depthwise, pointwise):
         shape = Shape(height, width, depthwise.shape[1], pointwise.shape[1], stride)
         kind = tile_kind(precision, gradient.dtype)
-        tile, use = launch.gradient_tile(shape, kind, gradient.device)
+        tile, use = launch.gradient_tile("separable_input_gradient", shape, kind, gradient.device)
         if tile is not None:
             return launch.input_gradients(
                 gradient, masks, depthwise, pointwise, (height, width), stride, precision, tile, use

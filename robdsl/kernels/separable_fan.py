@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robdsl.kernels import separable_launch as launch
 from robdsl.kernels import separable_reference as reference
-from robdsl.kernels.layout import empty_nhwc, out_size
-from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision
+from robdsl.kernels.configurations import Shape
+from robdsl.kernels.layout import empty_nhwc, out_size, runs_kernel
+from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision, tile_kind
 from robdsl.kernels.weight_gradients import separable_weight_gradients
 
 
@@ -86,6 +88,8 @@ def _fan(
     precision: str,
     keep_mask: bool,
 ) -> tuple[list[Tensor], Tensor]:
+    if runs_kernel(x, depthwise, pointwise, *([] if bias is None else [bias])):
+        return launch.fan_forward(x, depthwise, pointwise, bias, stride, precision, keep_mask)
     outs = [
         out.to(x.dtype).contiguous(memory_format=torch.channels_last)
         for out in reference.fan_forward(x, depthwise, pointwise, bias, stride)
@@ -167,7 +171,16 @@ def _input_gradient(
     stride: int,
     precision: str,
 ) -> Tensor:
-    found = reference.fan_input_gradient(gradients, masks, depthwise, pointwise, (height, width), stride)
+    size = (height, width)
+    if runs_kernel(*gradients, depthwise, pointwise):
+        shape = Shape(*size, depthwise.shape[1], pointwise.shape[1], stride)
+        kind = tile_kind(precision, gradients[0].dtype)
+        tile, use = launch.gradient_tile("separable_fan_input_gradient", shape, kind, gradients[0].device)
+        if tile is not None:
+            return launch.fan_input_gradient(
+                gradients, masks, depthwise, pointwise, size, stride, precision, tile, use
+            )
+    found = reference.fan_input_gradient(gradients, masks, depthwise, pointwise, size, stride)
     return found.to(gradients[0].dtype).contiguous(memory_format=torch.channels_last)
 
 

@@ -56,13 +56,15 @@ class Tuned:
 
 
 def key_of(case: Case) -> str:
-    """How tables name what is measured for a case; cases of several terms share a tile."""
+    """How tables name what is measured for a case; cases of several terms or results share a tile."""
     return entry(case.kernel, case.shape, case.kind)
 
 
 def tunable(cases: Sequence[Case]) -> list[Case]:
     """Those of some cases that have a tile to choose, one for each entry of a table: of several terms the fewest."""
-    fewest = sorted((case for case in cases if case.kernel in kernels()), key=lambda case: case.terms)
+    fewest = sorted(
+        (case for case in cases if case.kernel in kernels()), key=lambda case: (case.terms, case.fan)
+    )
     chosen = {key_of(case): case for case in reversed(fewest)}
     return [case for case in cases if chosen.get(key_of(case)) is case]
 

@@ -9,7 +9,7 @@ result is rounded to its dtype once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -19,71 +19,13 @@ from torch import Tensor
 from robdsl.kernels import channel_sums, separable_launch
 from robdsl.kernels import separable_reference as reference
 from robdsl.kernels.layout import pack_bits, unpack_bits
-from robdsl.kernels.precision import product_kind, relative_bound
+from robdsl.kernels.precision import relative_bound
 from tests.kernels import bounds
 from tests.kernels.bounds import ratio
+from tests.kernels.fan_problems import pointwise_fan, separable_fan
+from tests.kernels.problem import FORMATS, Maker, Problem, kind
 
 OPS = torch.ops.robdsl
-FORMATS = ("channels_last", "contiguous", "sliced")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One call of one operation."""
-
-    operation: str
-    n: int = 2
-    channels: int = 16
-    outputs: int = 16
-    height: int = 5
-    width: int = 7
-    stride: int = 1
-    terms: int = 1
-    dtype: torch.dtype = torch.float32
-    precision: str = "tf32x3"
-    memory: str = "channels_last"
-
-    @property
-    def label(self) -> str:
-        dtype = str(self.dtype).removeprefix("torch.")
-        return (
-            f"{self.operation}-{self.n}x{self.channels}x{self.height}x{self.width}-{self.outputs}-s{self.stride}"
-            f"-k{self.terms}-{dtype}-{self.precision}-{self.memory}"
-        )
-
-    @property
-    def out(self) -> tuple[int, int]:
-        return (self.height - 1) // self.stride + 1, (self.width - 1) // self.stride + 1
-
-
-class Maker:
-    """Draws inputs of a problem, on the CPU from a seed, and moves them to the device."""
-
-    def __init__(self, problem: Problem, device: str) -> None:
-        self.problem, self.device = problem, device
-        self.generator = torch.Generator().manual_seed(0)
-
-    def maps(self, channels: int, size: tuple[int, int], n: int | None = None) -> Tensor:
-        n = self.problem.n if n is None else n
-        maps = torch.randn(n, channels, *size, generator=self.generator).to(self.problem.dtype)
-        maps[maps.abs() < 0.1] = 0  # zeros are where masks are wrong first
-        maps = maps.to(self.device)
-        if self.problem.memory == "contiguous":
-            return maps
-        if self.problem.memory == "sliced":
-            wide = torch.full((n, channels + 3, size[0], size[1] + 2), torch.nan, dtype=maps.dtype).to(
-                self.device
-            )
-            wide[:, 1 : channels + 1, :, 1:-1] = maps
-            return wide[:, 1 : channels + 1, :, 1:-1]
-        return maps.contiguous(memory_format=torch.channels_last)
-
-    def weights(self, *size: int) -> Tensor:
-        return torch.randn(size, generator=self.generator).to(self.device)
-
-
-def kind(p: Problem) -> str:
-    return product_kind(p.precision, p.dtype)
 
 
 class Stages(NamedTuple):
@@ -306,7 +248,8 @@ def fsp(p: Problem, make: Maker) -> Iterator[tuple[str, float]]:
 
 
 RUN: dict[str, Callable[[Problem, Maker], Iterator[tuple[str, float]]]] = {
-    "separable": separable, "statistics": statistics, "pair": pair, "node_sum": node_sum, "norm_sum": norm_sum, "pgd": pgd, "fsp": fsp,
+    "separable": separable, "separable_fan": separable_fan, "pointwise_fan": pointwise_fan, "statistics": statistics,
+    "pair": pair, "node_sum": node_sum, "norm_sum": norm_sum, "pgd": pgd, "fsp": fsp,
 }  # fmt: skip
 
 
@@ -327,6 +270,14 @@ def few() -> list[Problem]:
         p("separable", channels=24, outputs=16, dtype=torch.float16, stride=2),
         p("separable", channels=16, outputs=16, precision="bf16", height=4, width=4),
         p("separable", n=0),
+        p("separable_fan", channels=36, outputs=24, stride=2, height=6, width=5, fan=3),
+        p("separable_fan", n=1, channels=20, outputs=36, height=36, width=9, fan=2, memory="sliced"),
+        p("separable_fan", channels=24, outputs=16, fan=5, dtype=torch.bfloat16, memory="contiguous"),
+        p("separable_fan", n=0, fan=2),
+        p("pointwise_fan", channels=20, outputs=36, terms=4, fan=2, memory="sliced"),
+        p("pointwise_fan", channels=36, outputs=24, terms=1, dtype=torch.bfloat16, memory="contiguous"),
+        p("pointwise_fan", n=1, channels=24, outputs=176, terms=2, fan=2, dtype=torch.float16),
+        p("pointwise_fan", n=0, terms=2, fan=2),
         p("statistics", channels=20, outputs=24, n=3),
         p("pair", channels=20, outputs=36, n=3),
         p("pair", channels=16, outputs=16, stride=2, height=9, width=8, dtype=torch.bfloat16),
@@ -352,14 +303,19 @@ def many() -> list[Problem]:
                 shape = Problem("", 2, channels, channels, height, width, stride)
                 for operation in ("separable", "statistics", "pair"):
                     found.append(replace(shape, operation=operation))
+                found.append(replace(shape, operation="separable_fan", fan=2))
         for operation in ("node_sum", "norm_sum", "fsp", "pgd"):
             found.append(Problem(operation, 2, channels, channels, 7, 5, terms=4))
+        for outputs in (16, 36, 72, 144):
+            found.append(Problem("pointwise_fan", 2, channels, outputs, 7, 5, terms=3, fan=2))
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         for memory in FORMATS:
             for operation in RUN:
-                found.append(Problem(operation, 2, 36, 24, 6, 5, terms=2, dtype=dtype, memory=memory))
+                found.append(Problem(operation, 2, 36, 24, 6, 5, terms=2, fan=2, dtype=dtype, memory=memory))
     for precision in ("ieee", "tf32x3", "tf32", "bf16"):
-        for operation in ("separable", "statistics", "pair", "fsp"):
+        for operation in ("separable", "separable_fan", "pointwise_fan", "statistics", "pair", "fsp"):
             found.append(Problem(operation, 1, 36, 36, 16, 16, precision=precision))
     found.append(Problem("separable", 1, 36, 36, 32, 32))
+    found.append(Problem("separable_fan", 1, 36, 36, 32, 32, fan=2))
+    found.append(Problem("separable_fan", 1, 20, 24, 72, 16, stride=2, fan=2))
     return found

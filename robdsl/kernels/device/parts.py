@@ -35,6 +35,15 @@ def dot(a, b, accumulator, PRECISION: tl.constexpr):
 
 
 @triton.jit
+def chosen(maps, index, COUNT: tl.constexpr):
+    """maps[index], of a tuple of COUNT pointers, where the compiler does not know the index."""
+    found = maps[0]
+    for k in tl.static_range(1, COUNT):
+        found = tl.where(index == k, maps[k], found)
+    return found
+
+
+@triton.jit
 def relu(x):
     """max(x, 0); a not-a-number stays one, as in torch."""
     return tl.where(x < 0, 0.0, x)
@@ -171,31 +180,51 @@ def depthwise_of_relu(
 
 
 @triton.jit
+def transposed_depthwise(
+    values, weights, row, column, channels, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr, STRIDE: tl.constexpr,
+    HEIGHT_OUT: tl.constexpr, WIDTH_OUT: tl.constexpr, M: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The transpose of `depthwise_of_relu` without its ReLU: from a tile of gradients at output positions to those of x.
+
+    An output position p answers for the x at STRIDE * p + (A, B). Those get the outputs at p + (down, right) through
+    tap (A, B) + 1 - STRIDE * (down, right), where there is one: nine shifted reads in all, whatever the stride.
+    """
+    total = tl.zeros((M, BLOCK), tl.float32)
+    for down in range(-((1 - A) // STRIDE), (A + 1) // STRIDE + 1):
+        for right in tl.static_range(-((1 - B) // STRIDE), (B + 1) // STRIDE + 1):
+            tap = 3 * (A + 1 - STRIDE * down) + (B + 1 - STRIDE * right)
+            weight = tl.load(weights + channels * 9 + tap, mask=channels < C, other=0.0)
+            part = shifted(values, row, column, down, right, HEIGHT_OUT, WIDTH_OUT, M, BLOCK)
+            total += part * weight.to(tl.float32)[None, :]
+    return total
+
+
+@triton.jit
+def store_masked(
+    total, out, masks, image, row, column, writes, channels, A: tl.constexpr, B: tl.constexpr,
+    HEIGHT: tl.constexpr, WIDTH: tl.constexpr, C: tl.constexpr, BYTES: tl.constexpr, STRIDE: tl.constexpr,
+):  # fmt: skip
+    """Stores what `transposed_depthwise` gave for (A, B), where the mask says that x was positive, else zero."""
+    inside = writes & (row * STRIDE + A < HEIGHT) & (column * STRIDE + B < WIDTH)
+    there = inside[:, None] & (channels < C)[None, :]
+    place = image * (HEIGHT * WIDTH) + row * (STRIDE * WIDTH) + column * STRIDE + (A * WIDTH + B)
+    positive = unpack(masks, place * BYTES, channels, there)
+    kept = tl.where(positive, total, 0.0)
+    tl.store(out + ((place * C)[:, None] + channels[None, :]), kept.to(out.dtype.element_ty), mask=there)
+
+
+@triton.jit
 def store_transposed_depthwise(
     values, out, masks, weights, image, row, column, writes, channels,
     HEIGHT: tl.constexpr, WIDTH: tl.constexpr, C: tl.constexpr, BYTES: tl.constexpr, STRIDE: tl.constexpr,
     HEIGHT_OUT: tl.constexpr, WIDTH_OUT: tl.constexpr, M: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The transpose of `depthwise_of_relu`: from a tile of gradients at output positions to those of x, stored.
-
-    An output position p answers for the x at STRIDE * p + (a, b). Those get the outputs at p + (down, right) through
-    tap (a, b) + 1 - STRIDE * (down, right), where there is one: nine shifted reads in all, whatever the stride.
-    """
-    inside_channels = channels < C
+    """The gradients of x from a tile of those of its depthwise convolution, masked and stored."""
     for a in tl.static_range(STRIDE):
         for b in tl.static_range(STRIDE):
-            total = tl.zeros((M, BLOCK), tl.float32)
-            for down in range(-((1 - a) // STRIDE), (a + 1) // STRIDE + 1):
-                for right in tl.static_range(-((1 - b) // STRIDE), (b + 1) // STRIDE + 1):
-                    tap = 3 * (a + 1 - STRIDE * down) + (b + 1 - STRIDE * right)
-                    weight = tl.load(weights + channels * 9 + tap, mask=inside_channels, other=0.0)
-                    part = shifted(values, row, column, down, right, HEIGHT_OUT, WIDTH_OUT, M, BLOCK)
-                    total += part * weight.to(tl.float32)[None, :]
-            inside = writes & (row * STRIDE + a < HEIGHT) & (column * STRIDE + b < WIDTH)
-            there = inside[:, None] & inside_channels[None, :]
-            place = image * (HEIGHT * WIDTH) + row * (STRIDE * WIDTH) + column * STRIDE + (a * WIDTH + b)
-            positive = unpack(masks, place * BYTES, channels, there)
-            kept = tl.where(positive, total, 0.0)
-            tl.store(
-                out + ((place * C)[:, None] + channels[None, :]), kept.to(out.dtype.element_ty), mask=there
+            total = transposed_depthwise(
+                values, weights, row, column, channels, a, b, C, STRIDE, HEIGHT_OUT, WIDTH_OUT, M, BLOCK
+            )
+            store_masked(
+                total, out, masks, image, row, column, writes, channels, a, b, HEIGHT, WIDTH, C, BYTES, STRIDE
             )
