@@ -14,9 +14,10 @@ from torch import Tensor, fx, nn
 import robdsl
 from benchmarks.published_form import PublishedRobNet
 from robdsl.compiler.freezing import freeze
-from robdsl.compiler.passes import CUDA_PIPELINE, KERNEL_PIPELINE, Pass
+from robdsl.compiler.passes import CUDA_PIPELINE, KERNEL_PIPELINE, KERNEL_TRAIN_PIPELINE, Pass
 from robdsl.compiler.passes.heads import FuseHeads
 from robdsl.compiler.passes.kernels import FuseStages
+from robdsl.compiler.passes.training_kernels import FuseTraining
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,18 @@ def fused(*, pairs: int = 0, tf32: bool = False) -> tuple[Pass, ...]:
     return tuple(made.get(type(each), each) for each in KERNEL_PIPELINE)
 
 
-def _inductor(forms: Forms, *, autocast: bool = False) -> Variant:
-    model: Any = forms.published().requires_grad_(False)
-    # The program itself is tried on a CPU, where generating code would take minutes.
+def _tuned(model: nn.Module, device: str) -> nn.Module:
+    """The model through Inductor. The program itself is tried on a CPU, where generating code would take minutes."""
     tuned: Any = (
         torch.compile(model, mode="max-autotune")
-        if forms.device == "cuda"
+        if device == "cuda"
         else torch.compile(model, backend="eager")
     )
+    return tuned  # type: ignore[no-any-return]  # torch.compile gives a module for a module
+
+
+def _inductor(forms: Forms, *, autocast: bool = False) -> Variant:
+    tuned = _tuned(forms.published().requires_grad_(False), forms.device)
     return Variant(tuned, autocast=autocast, channels_last=False, graphs=False, same_weights=False)
 
 
@@ -164,13 +169,49 @@ VARIANTS: dict[str, Callable[[Forms], Variant]] = {
     "max-autotune, bf16": partial(_inductor, autocast=True),
 }
 
-#: The forms that a step of adversarial training is measured in: the model, whether under autocast, whether the attack's
-#: steps are CUDA graphs.
-TRAINED: dict[str, Callable[[Forms], tuple[nn.Module, bool, bool]]] = {
-    "published": lambda forms: (forms.published(), False, False),
-    "published, bf16": lambda forms: (forms.published(), True, False),
-    "compiled": lambda forms: (forms.compiled(), False, False),
-    "compiled, graphs": lambda forms: (forms.compiled(), False, True),
-    "compiled, bf16": lambda forms: (forms.compiled(), True, False),
-    "compiled, bf16, graphs": lambda forms: (forms.compiled(), True, True),
+
+@dataclass(frozen=True)
+class Trained:
+    """One form of the net for adversarial training.
+
+    Attributes:
+        make: gives the model, of its own each time.
+        autocast: whether it runs under autocast to bfloat16.
+        graphs: whether the attack's steps are CUDA graphs.
+    """
+
+    make: Callable[[Forms], nn.Module]
+    autocast: bool = False
+    graphs: bool = False
+
+
+def _compiled(forms: Forms) -> nn.Module:
+    return forms.compiled()
+
+
+def training_kernels(forms: Forms, *, tf32: bool = False) -> nn.Module:
+    """The net as `robdsl.compile` makes it with stages through kernels."""
+    pipeline = [FuseTraining(tf32) if isinstance(each, FuseTraining) else each for each in KERNEL_TRAIN_PIPELINE]
+    return forms.compiled(pipeline).to(memory_format=torch.channels_last)
+
+
+def _inductor_training(forms: Forms) -> nn.Module:
+    return _tuned(forms.published(), forms.device)
+
+
+#: The forms that a step of adversarial training is measured in; the first is what ratios are to.
+TRAINED: dict[str, Trained] = {
+    "published": Trained(Forms.published),
+    "published, bf16": Trained(Forms.published, autocast=True),
+    "compiled": Trained(_compiled),
+    "compiled, graphs": Trained(_compiled, graphs=True),
+    "compiled, bf16": Trained(_compiled, autocast=True),
+    "compiled, bf16, graphs": Trained(_compiled, autocast=True, graphs=True),
+    "kernels": Trained(training_kernels),
+    "kernels, graphs": Trained(training_kernels, graphs=True),
+    "kernels, tf32, graphs": Trained(partial(training_kernels, tf32=True), graphs=True),
+    "kernels, bf16": Trained(training_kernels, autocast=True),
+    "kernels, bf16, graphs": Trained(training_kernels, autocast=True, graphs=True),
+    "max-autotune": Trained(_inductor_training),
+    "max-autotune, bf16": Trained(_inductor_training, autocast=True),
 }

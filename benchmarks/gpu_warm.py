@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
-from benchmarks.gpu_forms import Forms, fused
+from benchmarks.gpu_forms import Forms, fused, training_kernels
 from robdsl.compiler.freezing import freeze
 from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
 from robdsl.compiler.passes import KERNEL_PIPELINE
@@ -50,13 +52,18 @@ def compile_share(forms: Forms, cases: Sequence[Case], place: int, workers: int)
                 f"{module} {shapes} {dtype}", partial(_launch, module, shapes, forms.device, dtype)
             )
 
-    for pipeline in (KERNEL_PIPELINE, fused(tf32=True), fused(pairs=True)):
+    for pipeline in (KERNEL_PIPELINE, fused(tf32=True), fused(pairs=256)):
         frozen = freeze(forms.plain, pipeline)
         for module in frozen.modules():
             if isinstance(module, SeparableSum | SeparablePair):
                 module.register_forward_hook(note)
         with torch.no_grad():
             frozen(torch.rand(1, *forms.net.image))
+    for name, arguments in training_operations(forms):
+        for dtype in (torch.float32, torch.bfloat16):
+            work.setdefault(
+                f"{name} {_shapes(arguments)} {dtype}", partial(_call, name, arguments, forms.device, dtype)
+            )
     for case in cases if forms.device == "cuda" else ():
         work[case.label] = partial(_start, replace(case, images=16))
     failed: list[tuple[str, str]] = []
@@ -81,6 +88,47 @@ def _launch(module: nn.Module, shapes: Sequence[tuple[int, ...]], device: str, d
     module._forward_hooks.clear()
     maps = [torch.zeros(16, *shape, device=device, dtype=dtype, requires_grad=True) for shape in shapes]
     module.to(device, dtype)(*maps).sum().backward()
+
+
+class _Noting(TorchDispatchMode):
+    """Notes what operations of robdsl.kernels are given."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace == "robdsl":
+            self.calls.append((func.name().removeprefix("robdsl::"), args))
+        return func(*args, **(kwargs or {}))
+
+
+def training_operations(forms: Forms) -> list[tuple[str, tuple[Any, ...]]]:
+    """The operations of a step of training, each with what it is given, on the device "meta": nothing is computed."""
+    found: list[tuple[str, tuple[Any, ...]]] = []
+    for tf32 in (False, True):
+        model = training_kernels(replace(forms, device="cpu"), tf32=tf32).to("meta").train()
+        with _Noting() as noting:
+            model(torch.rand(16, *forms.net.image, device="meta")).sum().backward()
+        found += noting.calls
+    return found
+
+
+def _shapes(arguments: tuple[Any, ...]) -> str:
+    return str(tree_map(lambda each: tuple(each.shape) if isinstance(each, Tensor) else each, arguments))
+
+
+def _call(name: str, arguments: tuple[Any, ...], device: str, dtype: torch.dtype) -> None:
+    """An operation on maps that show nothing; what is no map is float32, or bits."""
+
+    def made(each: Any) -> Any:
+        if not isinstance(each, Tensor):
+            return each
+        kind = dtype if each.is_floating_point() and each.dim() == 4 else each.dtype
+        maps = torch.zeros(each.shape, device=device, dtype=kind)
+        return maps.contiguous(memory_format=torch.channels_last) if maps.dim() == 4 else maps
+
+    getattr(torch.ops.robdsl, name)(*tree_map(made, arguments))
 
 
 def _start(case: Case) -> None:

@@ -60,8 +60,9 @@ def separable_norms(stages: Sequence[Stage], addends: Sequence[Tensor], precisio
 
 def _cast(x: Tensor) -> Tensor:
     """The map as a convolution would read it: under autocast in its half type."""
-    if x.dtype == torch.float32 and torch.is_autocast_enabled(x.device.type):
-        return x.to(torch.get_autocast_dtype(x.device.type))
+    kind = x.device.type
+    if x.dtype == torch.float32 and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return x.to(torch.get_autocast_dtype(kind))
     return x
 
 

@@ -56,9 +56,10 @@ def test_every_form_computes_the_same(bench: Bench, variant: str) -> None:
 
 def test_training(bench: Bench) -> None:
     before = bench.forms.plain.state_dict()
-    (row,) = bench.run("train 2 compiled, graphs")
-    assert row["ms"] > 0
-    assert row["graph"]
+    for variant in ("compiled, graphs", "kernels, bf16, graphs", "max-autotune"):
+        (row,) = bench.run(f"train 2 {variant}")
+        assert row["ms"] > 0
+        assert row["graph"] == variant.endswith("graphs")
     assert all(torch.equal(value, before[name]) for name, value in bench.forms.plain.state_dict().items())
 
 
@@ -121,10 +122,17 @@ def test_kernels_are_shared_out_among_processes(bench: Bench, monkeypatch: pytes
         if "tf32x3" not in str(module):
             raise ValueError("too large")
 
+    def call(name: str, arguments: object, device: str, dtype: torch.dtype) -> None:
+        launched.append(f"{name} {gpu_warm._shapes(arguments)} {dtype}")  # type: ignore[arg-type]  # it is handed on
+
     monkeypatch.setattr(gpu_warm, "_launch", launch)
+    monkeypatch.setattr(gpu_warm, "_call", call)
     whole = compile_share(bench.forms, (), 0, 1)
     everything = list(launched)
     assert len(everything) == len(set(everything)) > 4
+    assert {"separable_statistics", "separable_weight_gradients", "norm_sum", "norm_sum_gradient"} <= {
+        each.split()[0] for each in everything
+    }
     assert whole and all(said == "ValueError: too large" for _, said in whole)
     launched.clear()
     for place in range(3):
