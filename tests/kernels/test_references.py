@@ -333,6 +333,8 @@ def test_what_does_not_fit_is_refused() -> None:
         (lambda: kernels.separable_pair(x, d, w, None, d, w, None), "second stage of 6 channels"),
         (lambda: kernels.node_sum([x, x[:, :2]]), "all of one shape"),
         (lambda: kernels.node_sum([x], torch.ones(2, 4)), "scales must be"),
+        (lambda: kernels.norm_sum([x], [d[:, 0, 0]], [], batch=True), "variances must be 1 vectors of 4 numbers"),
+        (lambda: kernels.norm_sum([x], [], [], addends=[x[:1, :2]], batch=True), "all of one shape"),
         (lambda: kernels.fsp_gram(x, x[:, :, :2]), "average-pool"),
         (lambda: kernels.fsp_distance(x, x, x, x[:, :2]), "same shapes"),
     )
