@@ -47,7 +47,9 @@ from torch import Tensor, nn  # noqa: E402
 from robdsl.attacks import AutoAttack, pgd, undisturbed  # noqa: E402
 
 EPS, STEP = 8 / 255, 2 / 255
-TRAINING_EPS = 0.1  # of the net for AutoAttack: well above what it is attacked with, so that most images withstand it
+TRAINING_EPS = (
+    0.1  # of the net for AutoAttack: well above what it is attacked with, so that most images withstand it
+)
 RESULTS = Path(__file__).parent / "results"
 
 

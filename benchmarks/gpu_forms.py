@@ -191,7 +191,9 @@ def _compiled(forms: Forms) -> nn.Module:
 
 def training_kernels(forms: Forms, *, tf32: bool = False) -> nn.Module:
     """The net as `robdsl.compile` makes it with stages through kernels."""
-    pipeline = [FuseTraining(tf32) if isinstance(each, FuseTraining) else each for each in KERNEL_TRAIN_PIPELINE]
+    pipeline = [
+        FuseTraining(tf32) if isinstance(each, FuseTraining) else each for each in KERNEL_TRAIN_PIPELINE
+    ]
     return forms.compiled(pipeline).to(memory_format=torch.channels_last)
 
 

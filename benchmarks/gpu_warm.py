@@ -6,20 +6,22 @@ import copy
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from benchmarks.gpu_forms import Forms, fused, training_kernels
 from robdsl.compiler.freezing import freeze
-from robdsl.compiler.fused_modules import SeparablePair, SeparableSum
 from robdsl.compiler.passes import KERNEL_PIPELINE
 from robdsl.kernels.cases import Case
+
+#: Numbers that 16 divides are compiled apart, and batches are such numbers.
+_IMAGES = 16
 
 
 def compile_all(forms: Forms, cases: Sequence[Case], most: int) -> list[dict[str, Any]]:
@@ -44,26 +46,9 @@ def compile_share(forms: Forms, cases: Sequence[Case], place: int, workers: int)
     """Launches every `workers`-th kernel from `place` on; what failed, and how."""
     torch.set_num_threads(1)
     work: dict[str, Callable[[], object]] = {}
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        shapes = [tuple(each.shape[1:]) for each in inputs]
+    for call in operations(forms):
         for dtype in (torch.float32, torch.bfloat16):
-            work.setdefault(
-                f"{module} {shapes} {dtype}", partial(_launch, module, shapes, forms.device, dtype)
-            )
-
-    for pipeline in (KERNEL_PIPELINE, fused(tf32=True), fused(pairs=256)):
-        frozen = freeze(forms.plain, pipeline)
-        for module in frozen.modules():
-            if isinstance(module, SeparableSum | SeparablePair):
-                module.register_forward_hook(note)
-        with torch.no_grad():
-            frozen(torch.rand(1, *forms.net.image))
-    for name, arguments in training_operations(forms):
-        for dtype in (torch.float32, torch.bfloat16):
-            work.setdefault(
-                f"{name} {_shapes(arguments)} {dtype}", partial(_call, name, arguments, forms.device, dtype)
-            )
+            work.setdefault(f"{call} {dtype}", partial(call.launch, forms.device, dtype))
     for case in cases if forms.device == "cuda" else ():
         work[case.label] = partial(_start, replace(case, images=16))
     failed: list[tuple[str, str]] = []
@@ -79,15 +64,34 @@ def compile_share(forms: Forms, cases: Sequence[Case], place: int, workers: int)
     return failed
 
 
-# Sixteen images, because numbers that 16 divides are compiled apart, and batches are such numbers.
+@dataclass(frozen=True)
+class Call:
+    """An operation of robdsl.kernels and what it is given, on the device "meta".
 
+    Attributes:
+        frozen: whether its weights become bfloat16 with the maps, as a frozen model's do; under autocast they stay.
+    """
 
-def _launch(module: nn.Module, shapes: Sequence[tuple[int, ...]], device: str, dtype: torch.dtype) -> None:
-    """A fused operation and its gradient, on images that show nothing."""
-    module = copy.deepcopy(module)
-    module._forward_hooks.clear()
-    maps = [torch.zeros(16, *shape, device=device, dtype=dtype, requires_grad=True) for shape in shapes]
-    module.to(device, dtype)(*maps).sum().backward()
+    name: str
+    arguments: tuple[Any, ...]
+    frozen: bool
+
+    def __str__(self) -> str:
+        given = tree_map(lambda each: tuple(each.shape) if isinstance(each, Tensor) else each, self.arguments)
+        return f"{self.name} {given} {self.frozen}"
+
+    def launch(self, device: str, dtype: torch.dtype) -> None:
+        """Starts it on tensors that show nothing."""
+
+        def made(each: Any) -> Any:
+            if not isinstance(each, Tensor):
+                return each
+            is_map = each.dim() == 4 and len(each) == _IMAGES
+            kind = dtype if each.is_floating_point() and (is_map or self.frozen) else each.dtype
+            given = torch.zeros(each.shape, device=device, dtype=kind)
+            return given.contiguous(memory_format=torch.channels_last) if is_map else given
+
+        getattr(torch.ops.robdsl, self.name)(*tree_map(made, self.arguments))
 
 
 class _Noting(TorchDispatchMode):
@@ -103,32 +107,17 @@ class _Noting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def training_operations(forms: Forms) -> list[tuple[str, tuple[Any, ...]]]:
-    """The operations of a step of training, each with what it is given, on the device "meta": nothing is computed."""
-    found: list[tuple[str, tuple[Any, ...]]] = []
-    for tf32 in (False, True):
-        model = training_kernels(replace(forms, device="cpu"), tf32=tf32).to("meta").train()
+def operations(forms: Forms) -> list[Call]:
+    """The operations of a step of PGD, frozen, and of one of training: nothing is computed."""
+    found: list[Call] = []
+    frozen = [freeze(forms.plain, each) for each in (KERNEL_PIPELINE, fused(tf32=True), fused(pairs=256))]
+    trained = [training_kernels(replace(forms, device="cpu"), tf32=tf32).train() for tf32 in (False, True)]
+    for model in (*frozen, *trained):
+        images = torch.rand(_IMAGES, *forms.net.image, device="meta", requires_grad=True)
         with _Noting() as noting:
-            model(torch.rand(16, *forms.net.image, device="meta")).sum().backward()
-        found += noting.calls
+            copy.deepcopy(model).to("meta")(images).sum().backward()
+        found += [Call(name, given, model in frozen) for name, given in noting.calls]
     return found
-
-
-def _shapes(arguments: tuple[Any, ...]) -> str:
-    return str(tree_map(lambda each: tuple(each.shape) if isinstance(each, Tensor) else each, arguments))
-
-
-def _call(name: str, arguments: tuple[Any, ...], device: str, dtype: torch.dtype) -> None:
-    """An operation on maps that show nothing; what is no map is float32, or bits."""
-
-    def made(each: Any) -> Any:
-        if not isinstance(each, Tensor):
-            return each
-        kind = dtype if each.is_floating_point() and each.dim() == 4 else each.dtype
-        maps = torch.zeros(each.shape, device=device, dtype=kind)
-        return maps.contiguous(memory_format=torch.channels_last) if maps.dim() == 4 else maps
-
-    getattr(torch.ops.robdsl, name)(*tree_map(made, arguments))
 
 
 def _start(case: Case) -> None:

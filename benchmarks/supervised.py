@@ -143,6 +143,7 @@ def unfinished(
     parts: Mapping[str, float], known: Mapping[str, Outcome], only: Sequence[str]
 ) -> dict[str, float]:
     """The parts that are to be run: those not known yet, and those named by a pattern that failed before."""
+
     def wanted() -> Iterator[str]:
         for name in parts:
             named = any(fnmatch(name, pattern) for pattern in only)

@@ -14,7 +14,7 @@ from benchmarks import bench_gpu
 from benchmarks.gpu_forms import TRAINED, VARIANTS, Forms
 from benchmarks.gpu_parts import Bench, parts
 from benchmarks.gpu_stages import SHAPES, KernelStage, Stage
-from benchmarks.gpu_warm import compile_share
+from benchmarks.gpu_warm import Call, compile_share, operations
 from robdsl.kernels.configurations import Shape
 from tests.house.tree import ROOT
 
@@ -112,27 +112,23 @@ def test_a_batch_too_large_for_the_memory_is_halved(bench: Bench) -> None:
 
 
 def test_kernels_are_shared_out_among_processes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every fused operation is compiled by one of them; what cannot be compiled is said."""
-    from benchmarks import gpu_warm
-
+    """Every operation, forward and back, is compiled by one of them; what cannot be compiled is said."""
     launched: list[str] = []
 
-    def launch(module: object, shapes: object, device: str, dtype: torch.dtype) -> None:
-        launched.append(f"{module} {shapes} {dtype}")
-        if "tf32x3" not in str(module):
+    def launch(call: Call, device: str, dtype: torch.dtype) -> None:
+        launched.append(f"{call} {dtype}")
+        if "tf32x3" not in call.arguments:
             raise ValueError("too large")
 
-    def call(name: str, arguments: object, device: str, dtype: torch.dtype) -> None:
-        launched.append(f"{name} {gpu_warm._shapes(arguments)} {dtype}")  # type: ignore[arg-type]  # it is handed on
-
-    monkeypatch.setattr(gpu_warm, "_launch", launch)
-    monkeypatch.setattr(gpu_warm, "_call", call)
+    monkeypatch.setattr(Call, "launch", launch)
     whole = compile_share(bench.forms, (), 0, 1)
     everything = list(launched)
     assert len(everything) == len(set(everything)) > 4
-    assert {"separable_statistics", "separable_weight_gradients", "norm_sum", "norm_sum_gradient"} <= {
-        each.split()[0] for each in everything
-    }
+    assert {each.split()[0] for each in everything} >= {
+        "separable_fan", "separable_fan_input_gradient", "pointwise_fan", "pointwise_fan_input_gradients",
+        "separable_sum", "separable_input_gradient", "separable_pair", "node_sum",
+        "separable_statistics", "separable_weight_gradients", "norm_sum", "norm_sum_gradient",
+    }  # fmt: skip
     assert whole and all(said == "ValueError: too large" for _, said in whole)
     launched.clear()
     for place in range(3):
@@ -197,3 +193,10 @@ def test_the_whole_program(tmp_path: Path, program: Program) -> None:
     assert set(read["parts"]) == set(parts([4, 2], 4))
     assert not [name for name, outcome in read["parts"].items() if "error" in outcome]
     assert read["summary"]
+
+
+def test_what_is_launched_has_the_types_of_a_run(bench: Bench) -> None:
+    """A frozen model is bfloat16 as a whole; in training maps alone are."""
+    for call in operations(bench.forms):
+        if call.name in ("separable_fan", "separable_statistics"):
+            call.launch("cpu", torch.bfloat16)

@@ -252,7 +252,9 @@ def _norms(x: Tensor, y: Tensor, weights: Tensor, biases: Tensor, addend: Tensor
     """Norms of the batch, through whose statistics gradients go as well, and then of given statistics."""
     of_weights, of_biases = list(weights.unbind()), list(biases.unbind())
     with torch.no_grad():
-        variances, means = zip(*(torch.var_mean(each, (0, 2, 3), correction=0) for each in (x, y)), strict=True)
+        variances, means = zip(
+            *(torch.var_mean(each, (0, 2, 3), correction=0) for each in (x, y)), strict=True
+        )
     once = kernels.norm_sum([x, y], means, variances, of_weights, of_biases, [addend], batch=True)
     given = draw(3, grad=False)
     return kernels.norm_sum([once], [given], [given.abs()], of_weights[:1], of_biases[:1], batch=False)
@@ -333,7 +335,10 @@ def test_what_does_not_fit_is_refused() -> None:
         (lambda: kernels.separable_pair(x, d, w, None, d, w, None), "second stage of 6 channels"),
         (lambda: kernels.node_sum([x, x[:, :2]]), "all of one shape"),
         (lambda: kernels.node_sum([x], torch.ones(2, 4)), "scales must be"),
-        (lambda: kernels.norm_sum([x], [d[:, 0, 0]], [], batch=True), "variances must be 1 vectors of 4 numbers"),
+        (
+            lambda: kernels.norm_sum([x], [d[:, 0, 0]], [], batch=True),
+            "variances must be 1 vectors of 4 numbers",
+        ),
         (lambda: kernels.norm_sum([x], [], [], addends=[x[:1, :2]], batch=True), "all of one shape"),
         (lambda: kernels.fsp_gram(x, x[:, :, :2]), "average-pool"),
         (lambda: kernels.fsp_distance(x, x, x, x[:, :2]), "same shapes"),

@@ -82,7 +82,16 @@ def test_what_is_measured_is_what_launches_ask_for(
         asked.add(configurations.entry(kernel, shape, kind))
         return usual(kernel, shape, kind, device)
 
-    names = ("separable", "separable_launch", "weight_gradients", "pair", "nodes", "norms", "channel_sums", "fsp")
+    names = (
+        "separable",
+        "separable_launch",
+        "weight_gradients",
+        "pair",
+        "nodes",
+        "norms",
+        "channel_sums",
+        "fsp",
+    )
     for name in (*names, "pointwise_launch"):
         module = getattr(__import__(f"robdsl.kernels.{name}").kernels, name)
         monkeypatch.setattr(module, "configure", noting)

@@ -58,7 +58,9 @@ def net_of(body: str) -> robdsl.Net:
 
 def sums_in(model: nn.Module) -> list[fx.Node]:
     assert isinstance(model, LoweredModule)
-    return [node for graph in graphs_of(model) for node in graph.graph.nodes if node.target is separable_norms]
+    return [
+        node for graph in graphs_of(model) for node in graph.graph.nodes if node.target is separable_norms
+    ]
 
 
 def fused(net: robdsl.Net, **options: bool) -> tuple[LoweredModule, LoweredModule]:
@@ -94,12 +96,21 @@ def norms_of(*models: nn.Module) -> Iterator[tuple[nn.BatchNorm2d, ...]]:
     ("body", "expected"),
     [
         (f"p -> out : {STAGE}\n q -> out : {STAGE}\n q -> out", [(2, 1)]),
-        (f"p -> out : {STAGE} | {STAGE}\n q -> out : {FREE} | {STAGE}\n q -> out : conv(3)", [(1, 0), (1, 0), (2, 1)]),
+        (
+            f"p -> out : {STAGE} | {STAGE}\n q -> out : {FREE} | {STAGE}\n q -> out : conv(3)",
+            [(1, 0), (1, 0), (2, 1)],
+        ),
         (f"p -> a : {STAGE}\n q -> a : {STAGE}\n a -> out : sigmoid\n a -> out : {STAGE}", [(2, 0), (1, 1)]),
         (f"p -> a : {STAGE}\n b = mul(a, q)\n b -> out", [(1, 0)]),
         ("p -> out : relu | depthwise(3) | conv(1, bias=true) | batch_norm\n q -> out", []),
-        ("p -> out : relu | depthwise(5) | conv(1) | batch_norm\n q -> out : depthwise(3) | conv(1) | batch_norm", []),
-        ("p -> out : relu | conv(3) | conv(1) | batch_norm\n q -> out : relu | depthwise(3) | conv(3) | batch_norm", []),
+        (
+            "p -> out : relu | depthwise(5) | conv(1) | batch_norm\n q -> out : depthwise(3) | conv(1) | batch_norm",
+            [],
+        ),
+        (
+            "p -> out : relu | conv(3) | conv(1) | batch_norm\n q -> out : relu | depthwise(3) | conv(3) | batch_norm",
+            [],
+        ),
     ],
 )
 def test_norms_and_addends_of_a_sum_are_one_call(body: str, expected: list[tuple[int, int]]) -> None:
@@ -141,7 +152,9 @@ def test_spaces(space: str) -> None:
     hold_in_training(net, [*TRAIN_PIPELINE, FuseTraining()])
 
 
-BOTH = net_of(f"p -> out : {STAGE} | {STAGE}\n q -> out : {FREE}\n q -> out : {STAGE}\n q -> out : conv(3) | batch_norm")
+BOTH = net_of(
+    f"p -> out : {STAGE} | {STAGE}\n q -> out : {FREE}\n q -> out : {STAGE}\n q -> out : conv(3) | batch_norm"
+)
 
 
 def _cumulative(norm: nn.BatchNorm2d, place: int) -> None:
@@ -303,7 +316,10 @@ def test_its_cost_is_counted() -> None:
     """A map of 120 numbers; a stage reads and writes one each way, the sum of two and one reads three, writes one."""
     body = f"p -> out : {STAGE}\n q -> out : {STAGE}\n p -> out"
     plain, ours = fused(net_of(body))
-    shapes = [{str(node): shape for node, shape in shapes_of(each, (3, 6, 5))[each].items()} for each in (plain, ours)]
+    shapes = [
+        {str(node): shape for node, shape in shapes_of(each, (3, 6, 5))[each].items()}
+        for each in (plain, ours)
+    ]
     assert shapes[0] == shapes[1]
     before, after = (total(work_of(each, (3, 6, 5))) for each in (plain, ours))
     assert after.macs == before.macs
