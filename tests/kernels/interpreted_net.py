@@ -1,52 +1,89 @@
-"""Runs a small frozen net through kernels in Triton's interpreter: a program of its own, as `interpreted`.
+"""Runs a step of PGD of a small frozen net through kernels in Triton's interpreter: a program of its own, as `interpreted`.
 
-Prints, as JSON, the error of each fused operation as a share of its bound. Errors of a whole deep net are no measure: where
-a value is near zero, ReLUs fall on either side of it. So each operation is compared given the same inputs.
+Prints, as JSON, by operation the error of each call as a share of its bound, forward and back. Errors of a whole deep net are
+no measure: where a value is near zero, ReLUs fall on either side of it. So each operation is compared given the same inputs,
+with itself in float64, which its reference computes.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
 
 import robdsl
-from robdsl.compiler.fused_modules import SeparableSum
 from robdsl.compiler.passes import KERNEL_PIPELINE
-from robdsl.kernels import separable_reference as reference
 from robdsl.kernels.layout import INTERPRETED
 from robdsl.kernels.precision import relative_bound
 from tests.kernels.bounds import ratio
+
+#: Of each operation the places of its pointwise weights, (E, O, C), and of what is rectified first; None for nothing.
+COMPARED: dict[str, tuple[int | None, int | None]] = {
+    "separable_sum": (2, 0),
+    "separable_fan": (2, 0),
+    "pointwise_fan": (1, 0),
+    "separable_input_gradient": (3, None),
+    "separable_fan_input_gradient": (3, None),
+    "pointwise_fan_input_gradients": (2, None),
+    "node_sum": (None, None),
+}
+
+
+class Compare(TorchDispatchMode):
+    """Notes of each call how far it is from exact."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.shares: defaultdict[str, list[float]] = defaultdict(list)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        name = func.name().removeprefix("robdsl::")
+        if func.namespace == "robdsl":
+            self.shares[name].append(_share(func, args, found, *COMPARED[name]))
+        return found
+
+
+def _share(func: Any, args: tuple[Any, ...], found: Any, weights: int | None, rectified: int | None) -> float:
+    exact = func(*_mapped(args, Tensor.double))
+    wide = list(_mapped(args, lambda each: each.double().abs()))
+    if rectified is not None:
+        wide[rectified] = _mapped(args[rectified], lambda each: each.double().relu())
+    terms = (
+        max(args[weights].shape[0] * each for each in args[weights].shape[1:]) if weights is not None else 8
+    )
+    limit = relative_bound("tf32x3", 16 + terms)
+    shares = []
+    for ours, theirs, size in zip(*map(tree_leaves, (found, exact, func(*wide))), strict=True):
+        if ours.is_floating_point():
+            shares.append(ratio(ours, theirs, limit * size))
+        else:  # masks
+            shares.append(0.0 if torch.equal(ours, theirs) else float("inf"))
+    return max(shares)
+
+
+def _mapped(given: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same with every tensor of floats changed."""
+    return tree_map(
+        lambda each: change(each) if isinstance(each, Tensor) and each.is_floating_point() else each, given
+    )
 
 
 def main() -> None:
     assert INTERPRETED, "run me with TRITON_INTERPRET=1"
     torch.set_num_threads(1)
     space = robdsl.load_space("cell_free", width=4, layers=3)
-    model = robdsl.compile(space.sample(3), seed=0).eval()
-    frozen = robdsl.freeze(model, KERNEL_PIPELINE)
-    shares: list[float] = []
-
-    def compare(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        assert isinstance(module, SeparableSum)
-        terms, _, channels = module.pointwise.shape
-        maps = [each.double() for each in inputs]
-        bias = module.bias
-        assert bias is not None
-        d, w, b = module.depthwise.double(), module.pointwise.double(), bias.double()
-        exact = reference.forward(maps[:terms], d, w, b, maps[terms:], module.stride)
-        whole = [each.relu() for each in maps[:terms]]
-        added = [each.abs() for each in maps[terms:]]
-        sizes = reference.forward(whole, d.abs(), w.abs(), b.abs(), added, module.stride)
-        count = 9 + terms * (channels + 1) + 1 + len(maps) - terms
-        shares.append(ratio(output.detach(), exact, relative_bound("tf32x3", count) * sizes))
-
-    for module in frozen.modules():
-        if isinstance(module, SeparableSum):
-            module.register_forward_hook(compare)
-    frozen(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
-    print(json.dumps(shares))
+    frozen = robdsl.freeze(robdsl.compile(space.sample(3), seed=0).eval(), KERNEL_PIPELINE)
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    with Compare() as compare:
+        frozen(images).square().sum().backward()
+    print(json.dumps(compare.shares))
 
 
 if __name__ == "__main__":
