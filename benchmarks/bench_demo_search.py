@@ -46,6 +46,9 @@ def _robdsl(*arguments: str) -> str:
 
 def main() -> int:
     """Shows the figures, and keeps them with ``--write``."""
+    if not all((STUDIES / space / "study.json").is_file() for space in SPACES):
+        print(f"nothing to show: `make demo-search`, which leaves its studies in {STUDIES}, has not run")
+        return 0
     results = {"spaces": {space: found(space) for space in SPACES}}
     print(json.dumps(results, indent=2))
     if "--write" in sys.argv[1:]:

@@ -61,6 +61,9 @@ NETS: Mapping[str, int] = {
     "robnet_large_v2": 4,
 }
 
+#: What there is to measure; without a word the first three.
+PARTS = ("attack", "training", "nets", "inductor", "cells", "profile", "concatenations")
+
 Results = dict[str, Any]
 
 
@@ -78,10 +81,11 @@ def main() -> None:
         "profile": _profile,
         "concatenations": _concatenations,
     }
-    runs = []
-    for threads in options.threads:
-        torch.set_num_threads(threads)
-        runs.append({"threads": threads, **parts[options.part](options, threads)})
+    for part in options.parts or PARTS[:3]:
+        runs = []
+        for threads in options.threads:
+            torch.set_num_threads(threads)
+            runs.append({"threads": threads, **parts[part](options, threads)})
     if options.write:
         path = write(options.write, {"rounds": options.rounds, "allocator": ALLOCATOR, "runs": runs})
         print(f"written to {path}")
@@ -92,7 +96,10 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "part", choices=["attack", "training", "nets", "inductor", "cells", "profile", "concatenations"]
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help=f"{', '.join(PARTS)} (the first three)",
     )
     parser.add_argument("--batch", type=int, default=32, help="images in a step of RobNet-free (32)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (5)")
@@ -100,7 +107,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--nets", nargs="+", choices=NETS, default=NETS, help="of which nets (all shipped)")
     parser.add_argument("--write", metavar="NAME", help="keep the result in benchmarks/results/NAME.json")
     parser.add_argument("--inner", action="store_true", help="do not set the allocator up")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if unknown := [each for each in options.parts if each not in PARTS]:
+        parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
+    if options.write and len(options.parts) != 1:
+        parser.error("--write keeps one part: name it")
+    return options
 
 
 def _images(net: robdsl.Net, batch: int, *, last: bool) -> Tensor:
