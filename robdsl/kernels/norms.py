@@ -149,7 +149,8 @@ def _back(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     if ctx.learns:
         assert sums is not None
         to_weights = [each.to(dtype) for each, dtype in zip(sums[:k], ctx.of_weights, strict=True)]
-        to_biases = [sums[k].to(dtype) for dtype in ctx.of_biases]
+        # Copies: autograd takes what it is given for `.grad`, and what shares memory would be changed with the others.
+        to_biases = [sums[k].to(dtype, copy=True) for dtype in ctx.of_biases]
     to_addends = [gradient.to(dtype) for dtype in ctx.addends]
     return to_ys, to_addends, [None] * k, [None] * k, to_weights, to_biases, None, None
 

@@ -116,6 +116,18 @@ def test_results_of_a_fan_share_no_memory() -> None:
         assert len({out.untyped_storage().data_ptr() for out in outs}) == 3
 
 
+@pytest.mark.parametrize("batch", [False, True])
+def test_gradients_of_norms_add_up_each_for_itself(batch: bool) -> None:
+    """All biases have one gradient, but each its own memory: what is added to one, or scales it, changes no other."""
+    ys = [draw(2, 3, 4, 5, grad=False), draw(2, 3, 4, 5, grad=False) + 1]
+    means, variances = [draw(3, grad=False)] * 2, [draw(3, grad=False).abs()] * 2
+    weights, biases = ([torch.ones(3, dtype=torch.float64, requires_grad=True) for _ in ys] for _ in range(2))
+    for times in (1, 2):
+        kernels.norm_sum(ys, means, variances, weights, biases, batch=batch).sum().backward()
+        for each in biases:
+            assert each.grad is not None and each.grad.tolist() == [times * 2 * 4 * 5] * 3
+
+
 @pytest.mark.parametrize("rectify", [False, True])
 def test_node_sums(rectify: bool) -> None:
     xs = [draw(2, 11, 3, 4).detach().roll(i).requires_grad_() for i in range(3)]

@@ -220,6 +220,15 @@ def test_one_value_a_channel_is_refused_as_torch_refuses_it() -> None:
             model(images_for(net, 1))
 
 
+def test_gradients_of_several_batches_add_up() -> None:
+    plain, ours = fused(BOTH)
+    for model in (plain, ours):
+        for batch in (2, 3):
+            model(images_for(BOTH, batch)).square().sum().backward()
+    for (name, one), other in zip(ours.named_parameters(), plain.parameters(), strict=True):
+        same(one.grad, other.grad, name)
+
+
 def test_attacks_learn_nothing() -> None:
     """With weights that ask for no gradient the gradient to the images is the same, and no weight gets one."""
     plain, ours = fused(BOTH)
