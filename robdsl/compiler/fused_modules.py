@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from robdsl.compiler.modules import as_convolutions_read
 from robdsl.kernels import pointwise_fan, separable_fan, separable_pair, separable_sum
 
 #: Of a stage: depthwise (C, 3, 3), pointwise (O, C), bias (O,) or None.
@@ -36,8 +37,9 @@ class SeparableSum(nn.Module):
 
     def forward(self, *maps: Tensor) -> Tensor:
         terms = len(self.depthwise)
+        read = [as_convolutions_read(each) for each in maps[:terms]]
         return separable_sum(
-            maps[:terms], self.depthwise, self.pointwise, self.bias, maps[terms:], self.stride, self.precision
+            read, self.depthwise, self.pointwise, self.bias, maps[terms:], self.stride, self.precision
         )
 
     def extra_repr(self) -> str:
@@ -71,8 +73,8 @@ class SeparablePair(nn.Module):
 
     def forward(self, x: Tensor, *addends: Tensor) -> Tensor:
         return separable_pair(
-            x, self.depthwise_1, self.pointwise_1, self.bias_1, self.depthwise_2, self.pointwise_2, self.bias_2,
-            addends, self.stride, self.precision,
+            as_convolutions_read(x), self.depthwise_1, self.pointwise_1, self.bias_1, self.depthwise_2,
+            self.pointwise_2, self.bias_2, addends, self.stride, self.precision,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
@@ -101,7 +103,9 @@ class SeparableFan(nn.Module):
         self.stride, self.precision = stride, precision
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        return separable_fan(x, self.depthwise, self.pointwise, self.bias, self.stride, self.precision)
+        return separable_fan(
+            as_convolutions_read(x), self.depthwise, self.pointwise, self.bias, self.stride, self.precision
+        )
 
     def extra_repr(self) -> str:
         readers, outputs, channels = self.pointwise.shape
@@ -126,7 +130,8 @@ class PointwiseFan(nn.Module):
         self.precision = precision
 
     def forward(self, *xs: Tensor) -> list[Tensor]:
-        return pointwise_fan(xs, self.pointwise, self.bias, self.precision)
+        read = [as_convolutions_read(each) for each in xs]
+        return pointwise_fan(read, self.pointwise, self.bias, self.precision)
 
     def extra_repr(self) -> str:
         readers, outputs, channels = self.pointwise.shape

@@ -100,6 +100,14 @@ def channels_last(x: Tensor | fx.Proxy) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
 
+def as_convolutions_read(x: Tensor) -> Tensor:
+    """The map as a convolution would read it: under autocast in its half type."""
+    kind = x.device.type
+    if x.dtype == torch.float32 and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return x.to(torch.get_autocast_dtype(kind))
+    return x
+
+
 def stepped(x: Tensor | fx.Proxy, starts: Sequence[int], step: int) -> list[Tensor]:
     """Of maps, N x C x H x W, rows and columns ``start``, ``start + step``, ...: a view for each of the starts.
 

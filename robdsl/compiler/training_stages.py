@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from robdsl.compiler.lowered_module import ROB_SPAN, STACK_TRACE
+from robdsl.compiler.modules import as_convolutions_read
 from robdsl.kernels import norm_sum, separable_statistics, separable_sum
 
 #: A map, and the modules that it goes through behind a ReLU: depthwise 3x3, pointwise, batch norm.
@@ -45,9 +46,9 @@ def separable_norms(stages: Sequence[Stage], addends: Sequence[Tensor], precisio
         if type(depthwise) is type(pointwise) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
             batch = norm.training or norm.running_mean is None or norm.running_var is None
             weights = depthwise.weight.squeeze(1), pointwise.weight.flatten(1)
-            raw[batch, norm.eps].append(
-                (*_convolved(_cast(x), weights, int(depthwise.stride[0]), norm, precision, batch=batch), norm)
-            )
+            read, stride = as_convolutions_read(x), int(depthwise.stride[0])
+            found = _convolved(read, weights, stride, norm, precision, batch=batch)
+            raw[batch, norm.eps].append((*found, norm))
         else:
             parts.append(norm(pointwise(depthwise(torch.relu(x)))))
     for (batch, eps), group in raw.items():
@@ -56,14 +57,6 @@ def separable_norms(stages: Sequence[Stage], addends: Sequence[Tensor], precisio
             norm_sum(ys, means, variances, *_affine([each[3] for each in group], means), parts, eps, batch=batch)  # type: ignore[arg-type]  # mypy takes all of `group` for one type
         ]
     return sum(parts[1:], parts[0])
-
-
-def _cast(x: Tensor) -> Tensor:
-    """The map as a convolution would read it: under autocast in its half type."""
-    kind = x.device.type
-    if x.dtype == torch.float32 and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        return x.to(torch.get_autocast_dtype(kind))
-    return x
 
 
 def _convolved(

@@ -132,6 +132,31 @@ def test_it_survives_torch_compile() -> None:
         same(ours, theirs)
 
 
+@PIPELINES
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a -> out : relu | depthwise(3) | conv(1)\n b -> out : relu | depthwise(3) | conv(1)",  # a sum of stages
+        "c = concat(a, b)\n c -> out : relu | conv(1, 4)",  # heads
+        "b -> d : relu | depthwise(3) | conv(1)\n b -> e : relu | depthwise(3) | conv(1)\n f = mul(d, e)\n f -> out",
+    ],
+)
+def test_autocast(body: str, pipeline: tuple[Pass, ...]) -> None:
+    """Of what operations read some is of the half type and some, behind a norm, is not: all is read as convolutions would."""
+    edges = f"p -> a : relu | depthwise(3) | conv(1)\n q -> b : batch_norm\n{body}"
+    net = robdsl.load(
+        f"cell c() {{ in p, q\n{edges}\n}}\n"
+        "net n { input 3 x 6 x 6\n conv(3, 4)\n c()\n c()\n global_avg_pool | flatten | linear(3) }"
+    )
+    frozen = robdsl.freeze(plain_model(net).float(), pipeline)
+    x = images_for(net).float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = frozen(x)
+    (gradient,) = torch.autograd.grad(logits.float().sum(), x)
+    assert gradient.dtype == torch.float32 and gradient.isfinite().all()
+    torch.testing.assert_close(logits.float(), frozen(x), rtol=0.1, atol=0.1)
+
+
 def test_it_survives_pickling_and_export() -> None:
     net = small("robnet_large")
     frozen = robdsl.freeze(plain_model(net).float(), WITH_PAIRS)
