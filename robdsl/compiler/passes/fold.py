@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -132,7 +133,7 @@ class FoldConstants(Pass):
     mode: ClassVar[Mode] = "eval"
 
     def change(self, module: LoweredModule) -> bool:
-        known: dict[fx.Node, Tensor] = {}
+        known: dict[fx.Node, Tensor | list[Tensor]] = {}  # a list where a node gives several
         source: dict[fx.Node, Any] = {}
         about = next((each for each in module.buffers() if each.is_floating_point()), torch.empty(0))
         for node in module.graph.nodes:
@@ -145,23 +146,23 @@ class FoldConstants(Pass):
                     known[node] = self._value(module, node, known)
                     source[node] = source[given[0]]
         changed = False
-        for node in known:
+        for node, value in known.items():
             if not is_zeros(node) and any(user not in known for user in node.users):
-                self._store(module, node, known[node], source[node])
+                assert isinstance(value, Tensor), "several values are read through those taken of them"
+                self._store(module, node, value, source[node])
                 changed = True
         return changed
 
-    def _value(self, module: LoweredModule, node: fx.Node, known: dict[fx.Node, Tensor]) -> Tensor:
+    def _value(
+        self, module: LoweredModule, node: fx.Node, known: Mapping[fx.Node, Tensor | list[Tensor]]
+    ) -> Any:
         with torch.no_grad():
             if node.op == "call_function":
                 args: Any = fx.node.map_arg(node.args, known.__getitem__)
-                value = node.target(*args)  # type: ignore[operator]  # a function, as its kind says
-            else:
-                called = primitive(module, node)
-                assert called is not None
-                value = called(*(known[each] for each in node.args if isinstance(each, fx.Node)))
-        assert isinstance(value, Tensor)
-        return value
+                return node.target(*args)  # type: ignore[operator]  # a function, as its kind says
+            called = primitive(module, node)
+            assert called is not None
+            return called(*(known[each] for each in node.args if isinstance(each, fx.Node)))
 
     def _store(self, module: LoweredModule, node: fx.Node, value: Tensor, source: fx.Node) -> None:
         path = f"{COMPUTED}.{node.name}_constant"

@@ -45,7 +45,7 @@ class SkipPositions(Pass):
         for (value, step), readers in reading.items():
             for starts in _apart(sorted(readers), step):
                 self._step(module, value, starts, step, [readers[start] for start in starts])
-        for value, _ in reading:
+        for value in dict.fromkeys(value for value, _ in reading):
             _rectify_after(module, value)
         return bool(reading)
 

@@ -177,6 +177,14 @@ def test_constants(body: str) -> None:
             assert node.op in ("placeholder", "get_attr", "output"), node
 
 
+@pytest.mark.parametrize("before", ["gather", "fuse-heads", "fuse-stages"])
+def test_constants_behind_what_gives_several_values(before: str) -> None:
+    heads = "relu | conv(1, bias=true)", "relu | depthwise(3) | conv(1, bias=true)"
+    edges = "\n".join(f"b -> out : {each} | sigmoid" for each in (*heads, *heads, "crop(0) | conv(1, bias=true)"))
+    net = net_of(f"x -> a : zero\n a -> b : batch_norm\n{edges}\n x -> out")
+    hold_frozen(net, [PASSES[before](), PASSES["fold-constants"](), PASSES["dead"]()])
+
+
 # --- skip-positions
 
 
@@ -207,6 +215,20 @@ def test_the_gradient_of_stepped_maps_is_torchs_own(
             made
         ).sum(0),
     )
+
+
+def test_steps_are_mapped_over_images() -> None:
+    maps = torch.rand(3, 2, 4, 6, 6, dtype=torch.float64)
+    gradient = torch.func.grad(lambda x: sum(each.pow(3).sum() for each in stepped(x, (0, 1), 2)))
+    assert torch.equal(torch.func.vmap(gradient)(maps), torch.stack([gradient(each) for each in maps]))
+
+
+def test_a_relu_that_is_read_by_two_steps() -> None:
+    net = robdsl.load(
+        "cell c() { in x\n x -> r : relu\n r -> out : conv(1, 4, stride=2)\n r -> out : conv(1, 4, stride=3)\n}\n"
+        "net n { input 4 x 4 x 4\n c()\n global_avg_pool | flatten | linear(2) }"
+    )
+    hold_frozen(net, [PASSES["skip-positions"]()])
 
 
 def test_a_relu_that_only_steps_read_comes_after_them() -> None:
