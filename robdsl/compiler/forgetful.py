@@ -50,7 +50,9 @@ def convolved(
 def relu_keeping_signs(x: Tensor | fx.Proxy) -> Tensor:
     """relu(x), of which a byte a value is kept for the gradient: whether it is above zero.
 
-    Where it is not, the gradient is zero times the one that comes: zero, unless that one is infinite or none.
+    Where it is not, the gradient is zero times the one that comes: zero, unless that one is infinite or not a number.
+    A choice between the two would be torch's own in that case too, but `torch.compile` writes it some twenty times slower.
+    Where x is not a number, the gradient is zero, and torch's own is the one that comes.
     """
     if isinstance(x, fx.Proxy):
         traced: Any = x.tracer.create_proxy("call_function", relu_keeping_signs, (x,), {})

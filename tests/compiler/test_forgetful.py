@@ -112,6 +112,14 @@ def test_a_byte_a_value_is_kept() -> None:
     assert gradient.tolist() == [0, 0, 1, 0]
 
 
+def test_what_is_not_finite_is_what_the_documentation_says() -> None:
+    x = torch.tensor([-1.0, -1.0, 1.0, torch.nan], dtype=DOUBLE, requires_grad=True)
+    given = torch.tensor([torch.inf, 1, torch.inf, 1], dtype=DOUBLE)
+    (gradient,) = torch.autograd.grad(relu_keeping_signs(x), x, given)
+    expected = torch.tensor([torch.nan, 0, torch.inf, 0], dtype=DOUBLE)
+    torch.testing.assert_close(gradient, expected, equal_nan=True)
+
+
 @pytest.mark.parametrize("groups", [1, 4])
 def test_gradients_of_gradients_and_transforms(groups: int) -> None:
     conv = forgetful(nn.Conv2d(4, 4, 3, padding=1, groups=groups, dtype=DOUBLE))

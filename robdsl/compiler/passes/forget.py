@@ -42,10 +42,13 @@ class KeepSigns(Pass):
 
     ``relu(x)`` -> ``relu_keeping_signs(x)``. Of torch's own, `torch.compile` keeps a mask of bools, which it writes some
     forty times slower than bytes on a CPU.
+
+    It claims nothing for training, where gradients may be infinite for a step, as under a scaled loss: see
+    `relu_keeping_signs`.
     """
 
     name: ClassVar[str] = "keep-signs"
-    mode: ClassVar[Mode] = "train"
+    mode: ClassVar[Mode] = "eval"
 
     def change(self, module: LoweredModule) -> bool:
         changed = False
