@@ -18,7 +18,6 @@ _Module = TypeVar("_Module", bound=nn.Module)
 #: Under this name a graph holds the modules that compute. No text can name it: such a name gets more underscores.
 COMPUTED = "_frozen"
 
-
 #: What a frozen model says to other weights.
 FROZEN_WEIGHTS = "this model is frozen: load weights into the one that it was frozen from, and freeze that"
 
@@ -64,9 +63,7 @@ class Weights(nn.Module):
 
 
 def _refuse() -> NoReturn:
-    raise FrozenError(
-        "this model is frozen: load weights into the one that it was frozen from, and freeze that"
-    )
+    raise FrozenError(FROZEN_WEIGHTS)
 
 
 def snapshot(model: LoweredModule) -> FrozenModule:
