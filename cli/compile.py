@@ -46,13 +46,17 @@ def compile(
         ),
     ] = False,
     target: Annotated[
-        str, typer.Option(metavar="cpu|sm_80|sm_90", help="The machine that --explain reckons for.")
+        str,
+        typer.Option(
+            metavar="cpu|sm_80|sm_90",
+            help="The machine that --explain reckons for and passes are chosen for.",
+        ),
     ] = "cpu",
     passes: Annotated[
         str | None,
         typer.Option(
             metavar="PIPELINE",
-            help="The passes, such as `fold-norms, dead`, that --explain, --print-after and --time-passes freeze with.",
+            help="What to freeze with, such as `fold-norms, dead`, for --explain, --print-after and --time-passes.",
             show_default="what pays on the target",
         ),
     ] = None,
@@ -84,9 +88,11 @@ def compile(
         raise typer.BadParameter(f"a {emit} file holds no weights", param_hint="--weights")
     if target not in TARGETS:
         raise typer.BadParameter(f"`{target}` is not one of {', '.join(TARGETS)}", param_hint="--target")
-    if target != "cpu" and not explain:
-        raise typer.BadParameter("it is for --explain, which reckons with it", param_hint="--target")
     shows = explain or print_after is not None or time_passes
+    if target != "cpu" and not shows:
+        raise typer.BadParameter(
+            "it is for --explain, --print-after and --time-passes", param_hint="--target"
+        )
     if shows and (output is not None or emit != "py"):
         raise typer.BadParameter(
             "what passes do is shown, and writes nothing: leave out --output and --emit, or the other options",
@@ -108,7 +114,9 @@ def compile(
         if explain:
             explain_passes(found, target, pipeline, times=time_passes, as_json=as_json)
         if print_after is not None or not explain:
-            show_passes(found, pipeline, print_after, times=time_passes and not explain, as_json=as_json)
+            show_passes(
+                found, target, pipeline, print_after, times=time_passes and not explain, as_json=as_json
+            )
         return
     written = output or Path(f"{found.name}{KINDS[emit]}")
     if written.exists() and path.exists() and written.samefile(path):

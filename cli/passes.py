@@ -90,10 +90,12 @@ def _described(net: Net, found: Explanation) -> dict[str, object]:
 
 
 def show_passes(
-    net: Net, pipeline: Sequence[Pass] | None, wanted: str | None, *, times: bool, as_json: bool
+    net: Net, target: str, pipeline: Sequence[Pass] | None, wanted: str | None, *, times: bool, as_json: bool
 ) -> None:
     """Compiles and freezes a net; shows the code after a pass, or how long each pass took, as JSON if asked."""
     import robdsl
+    from robdsl.compiler.cost import MACHINES
+    from robdsl.compiler.cost.choose import pipeline_for, training_passes
     from robdsl.compiler.lowered_module import LoweredModule
     from robdsl.compiler.passes import PASSES, graphs_of
 
@@ -113,10 +115,18 @@ def show_passes(
             typer.echo(f"# {way}, after {each.name}\n" + "\n\n".join(shown))
 
     way = "compile"
-    model = robdsl.compile(net, seed=0, watch=watch)
+    machine = MACHINES[target]
+    model = robdsl.compile(net, seed=0, passes=training_passes(machine), watch=watch)
+    assert isinstance(model, LoweredModule)
     way = "freeze"
-    robdsl.freeze(model, pipeline, watch=watch)
+    robdsl.freeze(
+        model, pipeline_for(model, net.image, machine) if pipeline is None else pipeline, watch=watch
+    )
     if as_json:
         show_json({"net": net.name, "passes": ran})
     if wanted is not None and wanted not in {each["after"] for each in ran}:
-        raise typer.Exit(fail(f"`{wanted}` is in neither pipeline here; ask for one with --passes"))
+        raise typer.Exit(
+            fail(
+                f"`{wanted}` is in neither pipeline for {target}: name another --target, or a pipeline with it by --passes"
+            )
+        )

@@ -93,8 +93,8 @@ def _show_plan(chosen: list[Case], as_json: bool) -> None:
         return
     for case in chosen:
         use = committed(case.kernel, case.shape, case.kind)
-        out.print(f"{key_of(case)}: from {use.rows} rows, {plural(use.warps, 'warp')} on", markup=False)
-    out.print(f"{len(chosen)} entries, of each at most {MOST_TRIED} configurations")
+        out.print(f"{key_of(case)}: begins at {use.rows} rows, {plural(use.warps, 'warp')}", markup=False)
+    out.print(f"{len(chosen)} entries, at most {MOST_TRIED} configurations each")
 
 
 def _measure(chosen: list[Case], repeats: int, minutes: float | None, *, again: bool, as_json: bool) -> None:

@@ -17,8 +17,8 @@ from robdsl.compiler.passes import (
     MERGING,
     Pass,
     Watcher,
+    as_pipeline,
     kernel_writing,
-    parse_pipeline,
     run_pipeline,
     writing,
 )
@@ -48,7 +48,7 @@ def freeze(
 
     Raises:
         TypeError: the model is not one from `robdsl.compile`.
-        PipelineError: `passes` is a text that names no pipeline.
+        PipelineError: `passes` names no pipeline, or holds what is no pass.
     """
     if not isinstance(model, LoweredModule):
         raise TypeError(
@@ -62,7 +62,7 @@ def freeze(
         kernels = _runs_kernels(model)
         run_pipeline(made, KERNEL_FOLDING if kernels else FOLDING, watch)
         passes = _remaining(made, kernels=kernels)
-    run_pipeline(made, parse_pipeline(passes) if isinstance(passes, str) else passes, watch)
+    run_pipeline(made, as_pipeline(passes), watch)
     return made
 
 

@@ -21,8 +21,8 @@ from robdsl.compiler.passes import (
     TRAIN_PIPELINE,
     Pass,
     Watcher,
+    as_pipeline,
     check_mode,
-    parse_pipeline,
     run_pipeline,
 )
 from robdsl.diagnostics.source import Span
@@ -69,7 +69,7 @@ def compile(
     """
     expect_net(net, "robdsl.compile")
     pipeline = TRAIN_PIPELINE if passes is None else passes
-    pipeline = parse_pipeline(pipeline) if isinstance(pipeline, str) else pipeline
+    pipeline = as_pipeline(pipeline)
     check_mode(pipeline, "train")
     with _seeded(seed):
         module = _lower(net, write=not pipeline)

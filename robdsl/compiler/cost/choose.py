@@ -7,8 +7,22 @@ from dataclasses import dataclass
 
 from robdsl.compiler.cost.machine import Machine
 from robdsl.compiler.cost.work import work_of
-from robdsl.compiler.frozen_module import FrozenModule
-from robdsl.compiler.passes import FUSING, MERGING, Pass, format_pipeline, kernel_writing, rebuilt, writing
+from robdsl.compiler.frozen_module import FrozenModule, snapshot
+from robdsl.compiler.lowered_module import LoweredModule
+from robdsl.compiler.passes import (
+    FOLDING,
+    FUSING,
+    KERNEL_FOLDING,
+    MERGING,
+    TRAIN_PIPELINE,
+    Pass,
+    format_pipeline,
+    kernel_writing,
+    rebuilt,
+    run_pipeline,
+    writing,
+)
+from robdsl.compiler.passes.across import ChannelsLast
 from robdsl.compiler.passes.dead import Dead
 from robdsl.graph.shapes import Shape
 
@@ -53,6 +67,22 @@ class Choice:
         if self.kernels:
             return kernel_writing(*self.passes)
         return (*self.passes, *writing(channels_last=self.machine.name == "cpu"))
+
+
+def training_passes(machine: Machine) -> tuple[Pass, ...]:
+    """What `robdsl.compile` does that has an effect on a machine."""
+    return tuple(
+        each for each in TRAIN_PIPELINE if machine.name == "cpu" or not isinstance(each, ChannelsLast)
+    )
+
+
+def pipeline_for(model: LoweredModule, image: Shape, machine: Machine) -> tuple[Pass, ...]:
+    """All that `robdsl.freeze` does with a model on a machine, on a GPU with kernels; the model is not changed."""
+    kernels = machine.capability >= 8
+    folding = KERNEL_FOLDING if kernels else FOLDING
+    folded = snapshot(model)
+    run_pipeline(folded, folding)
+    return (*folding, *choose(folded, image, machine, kernels=kernels).remaining())
 
 
 def choose(folded: FrozenModule, image: Shape, machine: Machine, *, kernels: bool = False) -> Choice:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robdsl.compiler.cost.choose import Choice, choose
+from robdsl.compiler.cost.choose import Choice, choose, training_passes
 from robdsl.compiler.cost.machine import Machine
 from robdsl.compiler.cost.work import Work, total, work_of
 from robdsl.compiler.frozen_module import snapshot
 from robdsl.compiler.lower import compile
 from robdsl.compiler.lowered_module import LoweredModule
-from robdsl.compiler.passes import FOLDING, KERNEL_FOLDING, TRAIN_PIPELINE, Pass, run_pipeline
+from robdsl.compiler.passes import FOLDING, KERNEL_FOLDING, Pass, run_pipeline
 from robdsl.graph.net import Net
 
 
@@ -68,7 +68,9 @@ def explain(net: Net, machine: Machine, pipeline: Sequence[Pass] | None = None) 
 
     frozen = snapshot(plain)
     row("plain", "compile", plain)
-    run_pipeline(plain, TRAIN_PIPELINE, lambda each, model, took: row(each.name, "compile", model, took))
+    run_pipeline(
+        plain, training_passes(machine), lambda each, model, took: row(each.name, "compile", model, took)
+    )
     row("plain", "freeze", frozen)
 
     def freeze_with(passes: Sequence[Pass]) -> None:

@@ -20,6 +20,7 @@ from robdsl.compiler.passes.catalog import (
 from robdsl.compiler.passes.pipeline import (
     PipelineError,
     Watcher,
+    as_pipeline,
     check_mode,
     format_pipeline,
     parse_pipeline,
@@ -29,6 +30,6 @@ from robdsl.compiler.passes.pipeline import (
 __all__ = [
     "CPU_PIPELINE", "CUDA_PIPELINE", "FOLDING", "FUSING", "INDUCTOR_PIPELINE", "KERNEL_FOLDING", "KERNEL_PIPELINE",
     "KERNEL_TRAIN_PIPELINE", "MERGING", "PASSES", "TRAIN_PIPELINE", "Mode", "Pass", "PipelineError", "Watcher",
-    "check_mode", "format_pipeline", "freezing_pipeline", "graphs_of", "kernel_writing", "parse_pipeline", "rebuilt",
-    "run_pipeline", "stages_of", "writing",
+    "as_pipeline", "check_mode", "format_pipeline", "freezing_pipeline", "graphs_of", "kernel_writing", "parse_pipeline",
+    "rebuilt", "run_pipeline", "stages_of", "writing",
 ]  # fmt: skip

@@ -61,6 +61,22 @@ def parse_pipeline(text: str) -> tuple[Pass, ...]:
     return tuple(found)
 
 
+def as_pipeline(given: Sequence[Pass] | str) -> tuple[Pass, ...]:
+    """A pipeline as it is, or the one that a text names.
+
+    Raises:
+        PipelineError: the text names none, or what is given is no pass.
+    """
+    if isinstance(given, str):
+        return parse_pipeline(given)
+    for each in given:
+        if not isinstance(each, Pass):
+            raise PipelineError(
+                f'`{each}` is not a pass: write names in one text, such as "zeros, dead", or give passes themselves'
+            )
+    return tuple(given)
+
+
 def _made(name: str, options: str) -> Pass:
     kind = PASSES.get(name)
     if kind is None:
