@@ -149,3 +149,16 @@ def test_help_says_how(robdsl: Run) -> None:
     assert "[default: (what pays on the target)]" in shown and "[default: (NET.SUFFIX)]" in shown
     for option in ("--explain", "--target", "--passes", "--print-after", "--time-passes", "--json"):
         assert option in shown
+
+
+def test_code_after_a_pass_for_a_gpu(robdsl: Run) -> None:
+    """The pipeline is the target's own; what it has not is said with the way to it."""
+    command = "compile", "tiny.rob", "--print-after", "move-heads"
+    done = robdsl(*command, "--target", "sm_90")
+    assert done.status == 0 and "# freeze, after move-heads" in done.out, done.err
+    refused = robdsl(*command)
+    assert refused.status == 1 and "for cpu: name another --target" in refused.err
+    timed = robdsl("compile", "tiny.rob", "--time-passes", "--target", "sm_80")
+    assert "fuse-stages" in timed.out and "channels-last" not in timed.out and _wrote_nothing()
+    explained = robdsl("compile", "tiny.rob", "--explain", "--target", "sm_90")
+    assert "gather" in explained.out and "channels-last" not in explained.out

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import fx
 
+from robdsl.compiler.forgetful import relu_keeping_signs
 from robdsl.compiler.lowered_module import LoweredModule
 from robdsl.compiler.modules import add_into
 from robdsl.compiler.passes.base import Mode, Pass
@@ -92,7 +93,8 @@ class InPlace(Pass):
     def change(self, module: LoweredModule) -> bool:
         changed = False
         for node in list(module.graph.nodes):
-            if is_relu(module, node) and self._may(module, node, operand(node)):
+            keeps_signs = node.target is relu_keeping_signs  # which were asked for
+            if is_relu(module, node) and not keeps_signs and self._may(module, node, operand(node)):
                 self._become(node, torch.relu_, (operand(node),))
                 changed = True
             elif is_sum(node):

@@ -68,6 +68,20 @@ def test_compile_refuses_passes_of_evaluation() -> None:
         robdsl.compile(net, passes="dead, fold-norms")
 
 
+def test_a_list_of_names_is_no_pipeline() -> None:
+    net = robdsl.load("resnet18", width=2)
+    for wrong in (["dead"], [None]):
+        with pytest.raises(PipelineError, match="write names in one text"):
+            robdsl.compile(net, passes=wrong)  # type: ignore[arg-type]  # what the test is about
+        with pytest.raises(PipelineError, match="is not a pass"):
+            robdsl.freeze(robdsl.compile(net), wrong)  # type: ignore[arg-type]
+
+
+def test_signs_that_are_kept_are_kept_where_relus_are_written_over() -> None:
+    made = after("x -> out : conv(3) | relu", "keep-signs, in-place")
+    assert any("relu_keeping_signs" in line for line in made)
+
+
 def test_compile_keeps_keys_spans_and_sharing() -> None:
     net = robdsl.load("robnet_large", width=4)
     plain, model = (robdsl.compile(net, seed=0, passes=passes) for passes in ((), TRAIN_PIPELINE))

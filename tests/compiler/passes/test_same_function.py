@@ -60,6 +60,11 @@ RARE = {
     "heads of a concatenation": "p -> a : relu | conv(1, 2)\n q -> b : relu | conv(1, 2)\n a -> c : sigmoid\n"
     "d = concat(a, b)\n d -> out : relu | conv(1, 4)\n e = concat(c, b)\n e -> out",
     "one map in many places": "p -> a : relu\n b = mul(p, p)\n c = concat(p, p, a)\n a, b, p, q -> out\n c -> out : conv(1, 4)",
+    "zeros in many places": "p -> a : zero\n a -> b : relu | conv(1)\n a -> c : relu | depthwise(3) | conv(1)\n a -> d : sigmoid\n"
+    "a -> out : relu | conv(1)\n b, c, d, q -> out",
+    "two strides": "p -> r : relu\n r -> a : conv(1, 4, stride=2)\n r -> b : crop(1) | conv(1, 4, stride=2)\n"
+    "r -> c : conv(1, 4, stride=6)\n d = sum(a, b)\n d -> e : global_avg_pool\n c -> f : global_avg_pool\n g = sum(e, f)\n"
+    "h = sum(g, g)\n h -> i : sigmoid\n q -> s : global_avg_pool\n i, s -> out",
     "two biases": "p -> out : conv(1) | batch_norm\n q -> out : conv(1) | batch_norm",
 }
 
@@ -73,6 +78,8 @@ def test_rare_cells(name: str) -> None:
     hold_in_training(net, TRAIN_PIPELINE)
     for pipeline in PIPELINES.values():
         hold_frozen(net, pipeline)
+    for seed in range(3):
+        hold_frozen(net, random.Random(seed).sample(EVERY, len(EVERY)))
 
 
 @settings(max_examples=10)
