@@ -20,8 +20,8 @@ HEAD = """\
 # Results
 
 Written by `python -m benchmarks.page` from the files in `benchmarks/results/`; edit neither by hand. Ratios are between
-things that ran in turn, in one process, on the machine that is named: medians over rounds of each round's ratio, which need not be
-the ratio of the medians beside them. Nothing was measured on a GPU yet:
+things that ran in turn, in one process, on the machine that is named: medians over rounds of each round's ratio, which
+need not be the ratio of the medians beside them. Nothing was measured on a GPU yet:
 `python -m benchmarks.bench_gpu` is ready to run on one. The digits version of the paper's tables is
 `benchmarks/results/tables_digits.md`.
 """

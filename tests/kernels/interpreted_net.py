@@ -8,13 +8,11 @@ with itself in float64, which its reference computes.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 import robdsl
@@ -22,6 +20,7 @@ from robdsl.compiler.passes import KERNEL_PIPELINE
 from robdsl.kernels.layout import INTERPRETED
 from robdsl.kernels.precision import relative_bound
 from tests.kernels.bounds import ratio
+from tests.kernels.comparing import Compare
 
 #: Of each operation the places of its pointwise weights, (E, O, C), and of what is rectified first; None for nothing.
 COMPARED: dict[str, tuple[int | None, int | None]] = {
@@ -35,22 +34,8 @@ COMPARED: dict[str, tuple[int | None, int | None]] = {
 }
 
 
-class Compare(TorchDispatchMode):
-    """Notes of each call how far it is from exact."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self.shares: defaultdict[str, list[float]] = defaultdict(list)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        name = func.name().removeprefix("robdsl::")
-        if func.namespace == "robdsl":
-            self.shares[name].append(_share(func, args, found, *COMPARED[name]))
-        return found
-
-
-def _share(func: Any, args: tuple[Any, ...], found: Any, weights: int | None, rectified: int | None) -> float:
+def _share(name: str, func: Any, args: tuple[Any, ...], found: Any) -> float:
+    weights, rectified = COMPARED[name]
     exact = func(*_mapped(args, Tensor.double))
     wide = list(_mapped(args, lambda each: each.double().abs()))
     if rectified is not None:
@@ -81,7 +66,7 @@ def main() -> None:
     space = robdsl.load_space("cell_free", width=4, layers=3)
     frozen = robdsl.freeze(robdsl.compile(space.sample(3), seed=0).eval(), KERNEL_PIPELINE)
     images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    with Compare() as compare:
+    with Compare(_share) as compare:
         frozen(images).square().sum().backward()
     print(json.dumps(compare.shares))
 

@@ -8,18 +8,17 @@ given the same inputs.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import robdsl
 from robdsl.compiler.passes import KERNEL_TRAIN_PIPELINE
 from robdsl.kernels.layout import INTERPRETED
 from robdsl.kernels.precision import product_kind
 from tests.kernels import bounds
+from tests.kernels.comparing import Compare
 
 
 def _statistics(args: Sequence[Any], found: Any) -> bounds.Shares:
@@ -58,19 +57,8 @@ COMPARED: dict[str, Callable[[Sequence[Any], Any], bounds.Shares]] = {
 }
 
 
-class Compare(TorchDispatchMode):
-    """Notes of each call how far it is from exact."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self.shares: defaultdict[str, list[float]] = defaultdict(list)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        name = func.name().removeprefix("robdsl::")
-        if func.namespace == "robdsl" and name in COMPARED:
-            self.shares[name].append(max(share for _, share in COMPARED[name](args, found)))
-        return found
+def _share(name: str, func: Any, args: tuple[Any, ...], found: Any) -> float | None:
+    return max(share for _, share in COMPARED[name](args, found)) if name in COMPARED else None
 
 
 def main() -> None:
@@ -79,7 +67,7 @@ def main() -> None:
     space = robdsl.load_space("cell_free", width=4, layers=3)
     model = robdsl.compile(space.sample(3), seed=0, passes=KERNEL_TRAIN_PIPELINE)
     x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    with Compare() as compare:
+    with Compare(_share) as compare:
         model(x).square().sum().backward()
     print(json.dumps(compare.shares))
 
