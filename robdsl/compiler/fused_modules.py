@@ -14,7 +14,24 @@ from robdsl.kernels import pointwise_fan, separable_fan, separable_pair, separab
 StageWeights = tuple[Tensor, Tensor, Tensor | None]
 
 
-class SeparableSum(nn.Module):
+class _Stages(nn.Module):
+    """The weights of stages of one shape, and their stride and precision."""
+
+    depthwise: Tensor
+    pointwise: Tensor
+    bias: Tensor | None
+
+    def __init__(
+        self, stages: Sequence[StageWeights], bias: Tensor | None, stride: int, precision: str
+    ) -> None:
+        super().__init__()
+        _keep(self, "depthwise", torch.stack([each for each, _, _ in stages]))
+        _keep(self, "pointwise", torch.stack([each for _, each, _ in stages]))
+        _keep(self, "bias", bias)
+        self.stride, self.precision = stride, precision
+
+
+class SeparableSum(_Stages):
     """``sum of stages(xs) + sum of addends``; takes as many maps as it has stages, then the addends.
 
     Args:
@@ -23,17 +40,9 @@ class SeparableSum(nn.Module):
         precision: see `robdsl.kernels.precision`.
     """
 
-    depthwise: Tensor
-    pointwise: Tensor
-    bias: Tensor | None
-
     def __init__(self, stages: Sequence[StageWeights], stride: int, precision: str) -> None:
-        super().__init__()
         biases = [bias for _, _, bias in stages if bias is not None]
-        _keep(self, "depthwise", torch.stack([each for each, _, _ in stages]))
-        _keep(self, "pointwise", torch.stack([each for _, each, _ in stages]))
-        _keep(self, "bias", torch.stack(biases).sum(0) if biases else None)
-        self.stride, self.precision = stride, precision
+        super().__init__(stages, torch.stack(biases).sum(0) if biases else None, stride, precision)
 
     def forward(self, *maps: Tensor) -> Tensor:
         terms = len(self.depthwise)
@@ -82,7 +91,7 @@ class SeparablePair(nn.Module):
         return f"{channels} -> {middle} -> {len(self.pointwise_2)}, stride={self.stride}, {self.precision}"
 
 
-class SeparableFan(nn.Module):
+class SeparableFan(_Stages):
     """Stages that read one map; gives what each computes, a list.
 
     Args:
@@ -91,16 +100,9 @@ class SeparableFan(nn.Module):
         precision: see `robdsl.kernels.precision`.
     """
 
-    depthwise: Tensor
-    pointwise: Tensor
-    bias: Tensor | None
-
     def __init__(self, stages: Sequence[StageWeights], stride: int, precision: str) -> None:
-        super().__init__()
-        _keep(self, "depthwise", torch.stack([each for each, _, _ in stages]))
-        _keep(self, "pointwise", torch.stack([each for _, each, _ in stages]))
-        _keep(self, "bias", _stacked([(weight, bias) for _, weight, bias in stages]))
-        self.stride, self.precision = stride, precision
+        biases = _stacked([(weight, bias) for _, weight, bias in stages])
+        super().__init__(stages, biases, stride, precision)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return separable_fan(

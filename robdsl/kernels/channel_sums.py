@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robdsl.kernels.configurations import Shape, configure
-from robdsl.kernels.layout import mask_bytes, nhwc, runs_kernel, unpack_bits, wide
+from robdsl.kernels.layout import mask_bytes, nhwc, runs_kernel, unpack_bits, wide, wide_dtype
 from robdsl.kernels.precision import DEFAULT_PRECISION, tile_kind
 from robdsl.kernels.tiles import over
 
@@ -55,8 +55,7 @@ def _channel_gradients(
 
 @_channel_gradients.register_fake
 def _(gradient: Tensor, xs: list[Tensor], centres: list[Tensor], mask: Tensor | None) -> Tensor:
-    dtype = torch.float64 if gradient.dtype == torch.float64 else torch.float32
-    return gradient.new_empty((len(xs) + 1, gradient.shape[1]), dtype=dtype)
+    return gradient.new_empty((len(xs) + 1, gradient.shape[1]), dtype=wide_dtype(gradient.dtype))
 
 
 def launch(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robdsl.kernels.configurations import Shape, configure
-from robdsl.kernels.layout import nhwc, runs_kernel, wide
+from robdsl.kernels.layout import nhwc, runs_kernel, wide, wide_dtype
 from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision, product_kind, tile_kind
 from robdsl.kernels.tiles import over
 
@@ -78,7 +78,7 @@ def _reference(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _wide_empty(like: Tensor, *size: int) -> Tensor:
-    return like.new_empty(size, dtype=torch.float64 if like.dtype == torch.float64 else torch.float32)
+    return like.new_empty(size, dtype=wide_dtype(like.dtype))
 
 
 @torch.library.custom_op(

@@ -47,9 +47,14 @@ def empty_nhwc(n: int, channels: int, height: int, width: int, like: Tensor) -> 
     return torch.empty(size, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
+def wide_dtype(dtype: torch.dtype) -> torch.dtype:
+    """What references compute maps of a dtype in, and what sums are kept in: at least float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
 def wide(tensor: Tensor) -> Tensor:
-    """The tensor in the dtype that references compute in: at least float32."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+    """The tensor in the dtype that references compute in."""
+    return tensor.to(wide_dtype(tensor.dtype))
 
 
 def out_size(size: int, stride: int) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from robdsl.kernels import channel_sums
 from robdsl.kernels.channel_sums import channel_gradients
 from robdsl.kernels.configurations import Shape, configure
-from robdsl.kernels.layout import empty_nhwc, nhwc, runs_kernel, wide
+from robdsl.kernels.layout import empty_nhwc, nhwc, runs_kernel, wide, wide_dtype
 from robdsl.kernels.precision import DEFAULT_PRECISION, tile_kind
 from robdsl.kernels.tiles import over
 
@@ -198,9 +198,8 @@ def _(
     eps: float,
 ) -> tuple[list[Tensor], Tensor]:
     n, channels, height, width = gradient.shape
-    dtype = torch.float64 if gradient.dtype == torch.float64 else torch.float32
     to_ys = [empty_nhwc(n, channels, height, width, y) for y in ys]
-    return to_ys, gradient.new_empty((len(ys) + 1, channels), dtype=dtype)
+    return to_ys, gradient.new_empty((len(ys) + 1, channels), dtype=wide_dtype(gradient.dtype))
 
 
 def launch(

@@ -16,7 +16,7 @@ from torch import Tensor
 from robdsl.kernels import separable_launch as launch
 from robdsl.kernels import separable_reference as reference
 from robdsl.kernels.configurations import Shape, configure
-from robdsl.kernels.layout import empty_nhwc, out_size, runs_kernel
+from robdsl.kernels.layout import empty_nhwc, out_size, runs_kernel, wide_dtype
 from robdsl.kernels.nodes import node_sum
 from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision, tile_kind
 from robdsl.kernels.weight_gradients import separable_weight_gradients
@@ -90,14 +90,23 @@ def separable_statistics(
 def _check(xs: Sequence[Tensor], depthwise: Tensor, pointwise: Tensor, stride: int) -> None:
     if not xs:
         raise ValueError("a sum of stages needs at least one input")
-    _, channels, height, width = xs[0].shape
     if any(x.shape != xs[0].shape or x.dtype != xs[0].dtype for x in xs):
         raise ValueError("all inputs must have one shape and dtype")
-    if depthwise.shape != (len(xs), channels, 3, 3):
-        expected = (len(xs), channels, 3, 3)
+    check_stages(xs[0], len(xs), depthwise, pointwise, stride)
+
+
+def check_stages(x: Tensor, stages: int, depthwise: Tensor, pointwise: Tensor, stride: int) -> None:
+    """Refuses weights that are not those of so many stages that read maps like `x`.
+
+    Raises:
+        ValueError: shapes that do not fit, another stride.
+    """
+    _, channels, height, width = x.shape
+    if depthwise.shape != (stages, channels, 3, 3):
+        expected = (stages, channels, 3, 3)
         raise ValueError(f"depthwise weights must be {expected}, not {tuple(depthwise.shape)}")
-    if pointwise.ndim != 3 or pointwise.shape[0] != len(xs) or pointwise.shape[2] != channels:
-        expected_text = f"({len(xs)}, O, {channels})"
+    if pointwise.ndim != 3 or pointwise.shape[0] != stages or pointwise.shape[2] != channels:
+        expected_text = f"({stages}, O, {channels})"
         raise ValueError(f"pointwise weights must be {expected_text}, not {tuple(pointwise.shape)}")
     if stride not in (1, 2):
         raise ValueError(f"stride must be 1 or 2, not {stride}")
@@ -173,12 +182,8 @@ def _back_through_sum(ctx: Any, gradient: Tensor, _: Any) -> tuple[Any, ...]:
         to_depthwise = torch.stack([pair[0] for pair in pairs]).to(depthwise.dtype)
         to_pointwise = torch.stack([pair[1] for pair in pairs]).to(pointwise.dtype)
     if ctx.bias is not None and ctx.bias.requires_grad:
-        to_bias = gradient.sum((0, 2, 3), dtype=_wide(gradient.dtype)).to(ctx.bias.dtype)
+        to_bias = gradient.sum((0, 2, 3), dtype=wide_dtype(gradient.dtype)).to(ctx.bias.dtype)
     return to_xs, to_depthwise, to_pointwise, to_bias, [gradient] * ctx.addends, None, None, None
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 _sum.register_autograd(_back_through_sum, setup_context=_remember_sum)
@@ -255,7 +260,7 @@ def _(
     outputs = pointwise.shape[0]
     out = empty_nhwc(n, outputs, out_size(height, stride), out_size(width, stride), x)
     masks = x.new_empty(reference.mask_shape(x, 1, True), dtype=torch.uint8)
-    numbers = x.new_empty(outputs, dtype=_wide(x.dtype))
+    numbers = x.new_empty(outputs, dtype=wide_dtype(x.dtype))
     return out, masks, numbers, torch.empty_like(numbers)
 
 

@@ -15,8 +15,9 @@ from torch import Tensor
 from robdsl.kernels import separable_launch as launch
 from robdsl.kernels import separable_reference as reference
 from robdsl.kernels.configurations import Shape
-from robdsl.kernels.layout import empty_nhwc, out_size, runs_kernel
+from robdsl.kernels.layout import empty_nhwc, out_size, runs_kernel, wide_dtype
 from robdsl.kernels.precision import DEFAULT_PRECISION, check_precision, tile_kind
+from robdsl.kernels.separable import check_stages
 from robdsl.kernels.weight_gradients import separable_weight_gradients
 
 
@@ -56,21 +57,11 @@ def separable_fan(
 
 
 def _check(x: Tensor, depthwise: Tensor, pointwise: Tensor, bias: Tensor | None, stride: int) -> None:
-    channels, stages = x.shape[1], len(depthwise)
-    if not stages:
+    if not len(depthwise):
         raise ValueError("a fan needs at least one stage")
-    if depthwise.shape != (stages, channels, 3, 3):
-        expected = (stages, channels, 3, 3)
-        raise ValueError(f"depthwise weights must be {expected}, not {tuple(depthwise.shape)}")
-    if pointwise.ndim != 3 or pointwise.shape[0] != stages or pointwise.shape[2] != channels:
-        expected_text = f"({stages}, O, {channels})"
-        raise ValueError(f"pointwise weights must be {expected_text}, not {tuple(pointwise.shape)}")
+    check_stages(x, len(depthwise), depthwise, pointwise, stride)
     if bias is not None and bias.shape != pointwise.shape[:2]:
         raise ValueError(f"bias must be {tuple(pointwise.shape[:2])}, not {tuple(bias.shape)}")
-    if stride not in (1, 2):
-        raise ValueError(f"stride must be 1 or 2, not {stride}")
-    if x.shape[2] < 1 or x.shape[3] < 1:
-        raise ValueError("maps must have at least one position")
 
 
 @torch.library.custom_op(
@@ -147,8 +138,7 @@ def _back(ctx: Any, gradients: Sequence[Tensor | None], _: Any) -> tuple[Any, ..
     if ctx.bias is not None and ctx.bias.requires_grad:
         to_bias = torch.zeros_like(ctx.bias)
         for stage, gradient in used.items():
-            wide = torch.promote_types(gradient.dtype, torch.float32)
-            to_bias[stage] = gradient.sum((0, 2, 3), dtype=wide)
+            to_bias[stage] = gradient.sum((0, 2, 3), dtype=wide_dtype(gradient.dtype))
     return to_x, to_depthwise, to_pointwise, to_bias, None, None, None
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from robdsl.kernels import separable_reference as reference
 from robdsl.kernels.configurations import Shape, configure
-from robdsl.kernels.layout import nhwc, runs_kernel
+from robdsl.kernels.layout import nhwc, runs_kernel, wide_dtype
 from robdsl.kernels.precision import product_kind, tile_kind
 from robdsl.kernels.tiles import chunks, over
 
@@ -61,7 +61,7 @@ def _weight_gradients(
 def _(
     x: Tensor, gradient: Tensor, depthwise: Tensor, pointwise: Tensor, stride: int, precision: str
 ) -> tuple[Tensor, Tensor]:
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    dtype = wide_dtype(x.dtype)
     channels, outputs = x.shape[1], pointwise.shape[0]
     return x.new_empty((channels, 3, 3), dtype=dtype), x.new_empty((outputs, channels), dtype=dtype)
 

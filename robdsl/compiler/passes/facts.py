@@ -82,6 +82,13 @@ def is_pointwise(module: LoweredModule, node: fx.Node) -> bool:
     return isinstance(conv, nn.Conv2d) and sizes == (conv.kernel_size, conv.stride, conv.padding, conv.groups)
 
 
+def is_depthwise_3x3(conv: nn.Conv2d) -> bool:
+    """Whether a convolution is the one that the kernels of stages make: 3x3 of each channel, of stride 1 or 2."""
+    window = conv.kernel_size, conv.padding, conv.dilation
+    apart = conv.groups == conv.in_channels == conv.out_channels
+    return window == ((3, 3), (1, 1), (1, 1)) and apart and conv.stride in ((1, 1), (2, 2))
+
+
 def is_item(node: fx.Node) -> bool:
     """Whether a node stands for one of the values that another gives."""
     return node.op == "call_function" and node.target is operator.getitem

@@ -16,6 +16,8 @@ from robdsl.compiler.fused_modules import SeparableFan, SeparablePair, Separable
 from robdsl.compiler.lowered_module import LoweredModule
 from robdsl.compiler.passes.base import Mode, Pass, shapes_in
 from robdsl.compiler.passes.facts import (
+    is_depthwise_3x3,
+    is_pointwise,
     is_relu,
     is_sum,
     like,
@@ -183,17 +185,14 @@ class _Stage:
 def _stage(module: LoweredModule, node: fx.Node) -> _Stage | None:
     """The stage whose last convolution a node is, if it is one and nothing else reads what is between."""
     outer = _conv(module, node)
-    if outer is None or outer.kernel_size != (1, 1) or outer.stride != (1, 1) or outer.groups != 1:
+    if outer is None or not is_pointwise(module, node):
         return None
     between = operand(node)
     inner = _conv(module, between)
-    if inner is None or len(between.users) > 1 or outer.padding != (0, 0):
-        return None
-    shape = inner.kernel_size, inner.padding, inner.dilation
-    if shape != ((3, 3), (1, 1), (1, 1)) or not inner.groups == inner.in_channels == inner.out_channels:
+    if inner is None or len(between.users) > 1 or not is_depthwise_3x3(inner):
         return None
     relu = operand(between)
-    if inner.stride not in ((1, 1), (2, 2)) or not is_relu(module, relu):
+    if not is_relu(module, relu):
         return None
     pointwise = outer.weight.flatten(1)
     bias = outer.bias

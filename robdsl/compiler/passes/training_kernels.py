@@ -11,7 +11,18 @@ from torch import fx, nn
 
 from robdsl.compiler.lowered_module import LoweredModule
 from robdsl.compiler.passes.base import Mode, Pass
-from robdsl.compiler.passes.facts import is_relu, is_sum, like, operand, primitive, replace, summands, sweep
+from robdsl.compiler.passes.facts import (
+    is_depthwise_3x3,
+    is_pointwise,
+    is_relu,
+    is_sum,
+    like,
+    operand,
+    primitive,
+    replace,
+    summands,
+    sweep,
+)
 from robdsl.compiler.training_stages import separable_norms
 from robdsl.kernels import DEFAULT_PRECISION
 
@@ -96,13 +107,11 @@ def _stage(module: LoweredModule, node: fx.Node) -> _Stage | None:
         return None
     pointwise = operand(node)
     outer = _conv(module, pointwise)
-    if outer is None or (outer.kernel_size, outer.stride, outer.padding, outer.groups) != ((1, 1), (1, 1), (0, 0), 1):
+    if outer is None or not is_pointwise(module, pointwise):
         return None
     depthwise = operand(pointwise)
     inner = _conv(module, depthwise)
-    if inner is None or (inner.kernel_size, inner.padding, inner.dilation) != ((3, 3), (1, 1), (1, 1)):
-        return None
-    if not inner.groups == inner.in_channels == inner.out_channels or inner.stride not in ((1, 1), (2, 2)):
+    if inner is None or not is_depthwise_3x3(inner):
         return None
     relu = operand(depthwise)
     return _Stage(relu, depthwise, pointwise, node) if is_relu(module, relu) else None
