@@ -168,7 +168,7 @@ def replace(node: fx.Node, value: fx.Node) -> None:
 
 def erase_unused(graph: fx.Graph, nodes: list[fx.Node]) -> None:
     """Erases those of some nodes, given in order, that nothing reads."""
-    for node in reversed(nodes):
+    for node in reversed(dict.fromkeys(nodes)):  # a sum may add a value to itself
         if not node.users:
             graph.erase_node(node)
 

@@ -65,6 +65,7 @@ RARE = {
     "two strides": "p -> r : relu\n r -> a : conv(1, 4, stride=2)\n r -> b : crop(1) | conv(1, 4, stride=2)\n"
     "r -> c : conv(1, 4, stride=6)\n d = sum(a, b)\n d -> e : global_avg_pool\n c -> f : global_avg_pool\n g = sum(e, f)\n"
     "h = sum(g, g)\n h -> i : sigmoid\n q -> s : global_avg_pool\n i, s -> out",
+    "one term twice": "p -> a : conv(1)\n p -> b : relu | depthwise(3) | conv(1)\n a -> out\n a -> out\n c = sum(b, b)\n c -> out",
     "two biases": "p -> out : conv(1) | batch_norm\n q -> out : conv(1) | batch_norm",
 }
 
